@@ -1,0 +1,1 @@
+"""Trivial controls: rows that stand beside every method."""

@@ -1,0 +1,1 @@
+"""Suites as data: `<suite>.toml` and `<suite>.layouts.npz`."""
