@@ -171,20 +171,9 @@ class FlatPolicies:
         return len(self.params)
 
     def agent(self, index: int) -> Agent:
-        return _FlatAgent(self.spec, self.params[index : index + 1])
+        from maa_bench.forward import PackedPolicy
 
-
-class _FlatAgent:
-    def __init__(self, spec: PolicySpec, params: Float32) -> None:
-        self._spec, self._params = spec, params
-
-    def reset(self) -> None:
-        """Nothing to forget."""
-
-    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
-        from maa_bench.policy import act
-
-        return act(self._spec, self._params, obs[None])[0]
+        return PackedPolicy(self.spec, self.params[index])
 
 
 class Method(Protocol):

@@ -125,8 +125,9 @@ def act(spec: PolicySpec, params: Float32, obs: npt.NDArray[np.floating]) -> Flo
     Returns:
         (n, action_dim) float32 in [-1, 1].
     """
-    mean, _ = heads(spec, params, obs)
-    return np.tanh(mean)
+    from maa_bench.forward import forward_actions  # numba: imported only when a policy really acts
+
+    return forward_actions(spec, *_checked(spec, params, obs))
 
 
 def heads(spec: PolicySpec, params: Float32, obs: npt.NDArray[np.floating]) -> tuple[Float32, Float32]:
@@ -134,12 +135,16 @@ def heads(spec: PolicySpec, params: Float32, obs: npt.NDArray[np.floating]) -> t
 
     Shapes as in `act`; returns two arrays (n, action_dim) float32.
     """
-    from maa_bench.forward import forward_heads  # numba: imported only when a policy really acts
+    from maa_bench.forward import forward_heads
 
+    out = forward_heads(spec, *_checked(spec, params, obs))
+    low, high = LOG_STD_RANGE
+    return out[:, : spec.action_dim], np.clip(out[:, spec.action_dim :], low, high)
+
+
+def _checked(spec: PolicySpec, params: Float32, obs: npt.NDArray[np.floating]) -> tuple[Float32, Float32]:
     params = spec.check(params)
     obs32 = np.ascontiguousarray(obs, dtype=np.float32)
     if obs32.shape != (len(params), spec.obs_dim):
         raise SpecError(f"observations have shape {obs32.shape}; need ({len(params)}, {spec.obs_dim})")
-    out = forward_heads(spec, params, obs32)
-    low, high = LOG_STD_RANGE
-    return out[:, : spec.action_dim], np.clip(out[:, spec.action_dim :], low, high)
+    return params, obs32

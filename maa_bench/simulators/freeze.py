@@ -1,0 +1,32 @@
+"""How a suite's layout file was made, so that anybody can make it again: `python -m maa_bench.simulators.freeze SUITE OUT.npz`."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from maa_bench.simulators import simulator_of
+from maa_bench.suite import LAYOUT_SETS, Suite, load_suite
+
+
+def freeze(suite: Suite) -> bytes:
+    """The layout file of a suite, with the same bytes whenever it is made."""
+    simulator = simulator_of(suite)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for task in suite.tasks.values():
+            for layout_set in LAYOUT_SETS:
+                array = io.BytesIO()
+                np.save(array, simulator.draw_layouts(task, layout_set, suite.layout_counts[layout_set]))
+                # A fixed date: np.savez would write today's.
+                entry = zipfile.ZipInfo(f"{task.name}/{layout_set}.npy", date_time=(2020, 1, 1, 0, 0, 0))
+                archive.writestr(entry, array.getvalue())
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_bytes(freeze(load_suite(sys.argv[1])))

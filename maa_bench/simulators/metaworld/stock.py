@@ -1,0 +1,69 @@
+"""Meta-World's own environment classes, without gymnasium's wrappers.
+
+Traps of Meta-World 3.1.1 that this file steps around (each has a regression test): `reset(seed=)` is ignored, so the
+layout is set as the frozen `rand_vec`; the goal must be made visible; `step` raises after 500 steps; success is a
+flag of one step, and an episode succeeds at the first of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from metaworld.policies import ENV_POLICY_MAP
+
+from maa_bench.errors import SuiteError, did_you_mean
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import Agent
+from maa_bench.simulators import Float64, step_until_success
+from maa_bench.suite import Task
+
+
+class StockTask:
+    """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1]."""
+
+    def __init__(self, task: Task) -> None:
+        if task.env not in ALL_V3_ENVIRONMENTS:
+            raise SuiteError(
+                f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
+            )
+        self._env_id = task.env
+        self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
+        # What `set_task` does, minus the pickled Task: the goal becomes visible and the layout frozen.
+        # The observation space is cached with the goal hidden, and `step` clips observations to it.
+        self.env._partially_observable = False
+        self.env.__dict__.pop("sawyer_observation_space", None)
+        self.env._freeze_rand_vec = True
+        self.env._set_task_called = True
+
+    def reset(self, layout: Float64) -> Float64:
+        """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
+        self.env._last_rand_vec = np.array(layout)
+        obs, _ = self.env.reset()
+        return np.array(obs)
+
+    def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
+        """One `env.step`: five physics steps of 2.5 ms."""
+        obs, _, _, _, info = self.env.step(action)
+        return obs, bool(info["success"])
+
+    def expert(self) -> Agent:
+        """The scripted policy that Meta-World ships for this task."""
+        return _Expert(ENV_POLICY_MAP[self._env_id]())
+
+    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
+        """See `TaskSimulator`."""
+        return step_until_success(self, policy, layout, horizon)
+
+
+class _Expert:
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+
+    def reset(self) -> None:
+        """Scripted policies keep no state."""
+
+    def act(self, obs: Float64) -> Float64:
+        return np.clip(self._policy.get_action(obs), -1.0, 1.0)

@@ -1,0 +1,81 @@
+"""A point mass in the plane: numpy only, for tests, tutorials and people who write a method.
+
+The mass starts somewhere near the origin and must come to a goal that the observation does not show: each goal is a
+task of its own and needs other weights, so a method has to read the goal off the prompt. One step moves the mass by
+`0.05 * velocity`; the velocity follows the action with a lag of one half.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from maa_bench.errors import SuiteError
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import Agent
+from maa_bench.simulators import Float64, step_until_success
+from maa_bench.suite import LAYOUT_SETS, Task
+
+SPEED = 0.05
+RADIUS = 0.1
+GAIN = 4.0
+
+
+class PointMass:
+    """State (x, y, vx, vy); action: wanted velocity in [-1, 1]^2; success within 0.1 of the goal."""
+
+    def __init__(self, task: Task) -> None:
+        goal = task.options.get("goal")
+        if task.env != "point-mass" or not isinstance(goal, list) or len(goal) != 2:
+            raise SuiteError(f"toy task {task.name!r} needs env = 'point-mass' and options.goal = [x, y]")
+        self.goal = np.array(goal, dtype=np.float64)
+        self._state = np.zeros(4)
+
+    def reset(self, layout: Float64) -> Float64:
+        """`layout`: (2,) start position."""
+        self._state = np.array([layout[0], layout[1], 0.0, 0.0])
+        return self._state.copy()
+
+    def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
+        """Observation (4,): position and velocity."""
+        wanted = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
+        velocity = 0.5 * (self._state[2:] + wanted)
+        position = self._state[:2] + SPEED * velocity
+        self._state = np.concatenate([position, velocity])
+        distance = position - self.goal
+        return self._state.copy(), bool(distance @ distance <= RADIUS * RADIUS)
+
+    def expert(self) -> Agent:
+        """Heads straight for the goal."""
+        return _Expert(self.goal)
+
+    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
+        """See `TaskSimulator`."""
+        return step_until_success(self, policy, layout, horizon)
+
+
+class _Expert:
+    def __init__(self, goal: Float64) -> None:
+        self._goal = goal
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def act(self, obs: Float64) -> Float64:
+        return np.clip(GAIN * (self._goal - obs[:2]), -1.0, 1.0)
+
+
+def open_task(task: Task) -> PointMass:
+    """A fresh point mass with the task's goal."""
+    return PointMass(task)
+
+
+def draw_layouts(task: Task, layout_set: str, count: int) -> Float64:
+    """Start positions in [-0.2, 0.2]^2, the same for every task: (count, 2) float64."""
+    rng = np.random.default_rng([20240715, LAYOUT_SETS.index(layout_set)])
+    return rng.uniform(-0.2, 0.2, size=(count, 2))
+
+
+def versions() -> dict[str, str]:
+    """Nothing but numpy's elementary arithmetic decides the toy's physics."""
+    return {}

@@ -1,0 +1,290 @@
+"""Suites as data: tasks, splits and frozen layouts, read from `tasks/<suite>.toml` and checked at load.
+
+A suite is never edited once it is released; a change makes a `-v2` beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from maa_bench.errors import SpecError, SuiteError, did_you_mean
+from maa_bench.policy import PolicySpec
+
+LAYOUT_SETS = ("train", "select", "test")
+"""train: collects data and prompts; select: may choose between candidates; test: is only ever reported."""
+
+SplitKind = Literal["seen", "unseen"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a suite.
+
+    Attributes:
+        name: e.g. `window-close`.
+        env: the simulator's own id, e.g. `window-close-v3`.
+        options: simulator-specific settings (the toy suite's goals, for example).
+    """
+
+    name: str
+    env: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is trained on and what is tested: two ordered lists of task names.
+
+    `kind` says what the split claims: `seen` tests only training tasks, `unseen` none of them.
+    """
+
+    name: str
+    kind: SplitKind
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A versioned family of tasks on one simulator.
+
+    Attributes:
+        name: e.g. `metaworld-v1`.
+        simulator: name of the module in `maa_bench.simulators`.
+        description, citation: for people.
+        horizon: steps after which an episode has failed.
+        success: `any-step`, the only rule so far: an episode succeeds at the first step that the task calls a success.
+        versions: package versions that the layouts were frozen with; observations hold for these.
+        policy: the policies of this suite.
+        tasks: by name, in order.
+        splits: by name.
+        layouts_sha256: hash of the layout file.
+        layout_path: the layout file.
+        layout_counts: layouts a task in each set.
+    """
+
+    name: str
+    simulator: str
+    description: str
+    citation: str
+    horizon: int
+    success: str
+    versions: Mapping[str, str]
+    policy: PolicySpec
+    tasks: Mapping[str, Task]
+    splits: Mapping[str, Split]
+    layouts_sha256: str
+    layout_path: Path
+    layout_counts: Mapping[str, int]
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            SuiteError: unknown name; the line gives the nearest right ones.
+        """
+        if name not in self.tasks:
+            raise SuiteError(f"suite {self.name} has no task {name!r}.{did_you_mean(name, self.tasks)}")
+        return self.tasks[name]
+
+    def split(self, name: str) -> Split:
+        """The split of that name.
+
+        Raises:
+            SuiteError: unknown name; the line gives the nearest right ones.
+        """
+        if name not in self.splits:
+            raise SuiteError(f"suite {self.name} has no split {name!r}.{did_you_mean(name, self.splits)}")
+        return self.splits[name]
+
+    @cached_property
+    def _layouts(self) -> dict[str, npt.NDArray[np.float64]]:
+        return _load_layouts(self)
+
+    def layouts(self, task: str, layout_set: str) -> npt.NDArray[np.float64]:
+        """The frozen initial states of a task: (n_layouts, layout_dim) float64, read-only.
+
+        Raises:
+            SuiteError: unknown task or set, or a layout file that is missing or altered.
+        """
+        self.task(task)
+        if layout_set not in LAYOUT_SETS:
+            raise SuiteError(f"unknown layout set {layout_set!r}.{did_you_mean(layout_set, LAYOUT_SETS)}")
+        return self._layouts[f"{task}/{layout_set}"]
+
+
+def list_suites() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(p.name[: -len(".toml")] for p in _suite_folder().iterdir() if p.name.endswith(".toml"))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Read a suite that comes with the package, by name, or anybody's, by the path of its TOML file.
+
+    Raises:
+        SuiteError: no such suite, an unknown or missing key, a wrong type, overlapping lists in an unseen split.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        if name_or_path not in list_suites():
+            raise SuiteError(f"unknown suite {name_or_path!r}.{did_you_mean(name_or_path, list_suites())}")
+        path = _suite_folder() / f"{name_or_path}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SuiteError(f"cannot read suite file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} is not valid TOML: {error}") from None
+    return _parse_suite(data, path)
+
+
+def _suite_folder() -> Path:
+    return Path(str(resources.files("maa_bench.tasks")))
+
+
+class _Table:
+    """One TOML table being read: every key must be known, present and of the right type."""
+
+    def __init__(self, data: Any, where: str, path: Path, keys: tuple[str, ...]) -> None:
+        if not isinstance(data, dict):
+            raise SuiteError(f"{path}: {where or 'the file'} must be a table")
+        self._data, self._where, self._path = data, where, path
+        for key in data:
+            if key not in keys:
+                raise SuiteError(f"{path}: unknown key {self._full(key)!r}.{did_you_mean(key, keys)}")
+
+    def _full(self, key: str) -> str:
+        return f"{self._where}.{key}" if self._where else key
+
+    def get(self, key: str, kind: type, default: Any = None) -> Any:
+        value = self._data.get(key, default)
+        if value is None:
+            raise SuiteError(f"{self._path}: missing key {self._full(key)!r}")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise SuiteError(
+                f"{self._path}: {self._full(key)!r} must be a {kind.__name__}, not {type(value).__name__}"
+            )
+        return value
+
+    def positive(self, key: str) -> int:
+        value: int = self.get(key, int)
+        if value < 1:
+            raise SuiteError(f"{self._path}: {self._full(key)!r} must be at least 1, not {value}")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        values = self.get(key, list)
+        if not all(isinstance(v, str) for v in values):
+            raise SuiteError(f"{self._path}: {self._full(key)!r} must be a list of strings")
+        if len(set(values)) != len(values):
+            raise SuiteError(f"{self._path}: {self._full(key)!r} names something twice")
+        return tuple(values)
+
+
+_SUITE_KEYS = ("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy", "layouts", "tasks", "splits")  # fmt: skip
+
+
+def _parse_suite(data: dict[str, Any], path: Path) -> Suite:
+    top = _Table(data, "", path, _SUITE_KEYS)
+    policy = _Table(top.get("policy", dict), "policy", path, ("obs_dim", "hidden", "action_dim", "activations"))
+    layouts = _Table(top.get("layouts", dict), "layouts", path, ("file", "sha256", *LAYOUT_SETS))
+    if top.get("success", str) != "any-step":
+        raise SuiteError(f"{path}: 'success' must be 'any-step'")
+    try:
+        spec = PolicySpec(
+            policy.positive("obs_dim"),
+            tuple(policy.get("hidden", list)),
+            policy.positive("action_dim"),
+            tuple(policy.get("activations", list)),
+        )
+    except (SpecError, TypeError) as error:
+        raise SuiteError(f"{path}: policy: {error}") from None
+    tasks = {name: _parse_task(name, table, path) for name, table in top.get("tasks", dict).items()}
+    if not tasks:
+        raise SuiteError(f"{path}: 'tasks' is empty")
+    splits = {name: _parse_split(name, table, tasks, path) for name, table in top.get("splits", dict).items()}
+    file = layouts.get("file", str)
+    if Path(file).name != file:
+        raise SuiteError(f"{path}: 'layouts.file' must be a file name beside the suite, not {file!r}")
+    return Suite(
+        name=top.get("name", str),
+        simulator=top.get("simulator", str),
+        description=top.get("description", str),
+        citation=top.get("citation", str),
+        horizon=top.positive("horizon"),
+        success="any-step",
+        versions=dict(top.get("versions", dict)),
+        policy=spec,
+        tasks=tasks,
+        splits=splits,
+        layouts_sha256=layouts.get("sha256", str),
+        layout_path=path.parent / file,
+        layout_counts={layout_set: layouts.positive(layout_set) for layout_set in LAYOUT_SETS},
+    )
+
+
+def _parse_task(name: str, data: Any, path: Path) -> Task:
+    table = _Table(data, f"tasks.{name}", path, ("env", "options"))
+    return Task(name, table.get("env", str), table.get("options", dict, {}))
+
+
+def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) -> Split:
+    table = _Table(data, f"splits.{name}", path, ("kind", "train", "test"))
+    kind, train, test = table.get("kind", str), table.strings("train"), table.strings("test")
+    for task in (*train, *test):
+        if task not in tasks:
+            raise SuiteError(f"{path}: split {name!r} names unknown task {task!r}.{did_you_mean(task, tasks)}")
+    if not train or not test:
+        raise SuiteError(f"{path}: split {name!r} needs tasks to train on and tasks to test")
+    overlap = [t for t in test if t in train]
+    if kind == "unseen" and overlap:
+        raise SuiteError(f"{path}: split {name!r} is unseen but trains on its test tasks {', '.join(overlap)}")
+    if kind == "seen" and len(overlap) < len(test):
+        raise SuiteError(f"{path}: split {name!r} is seen but tests tasks that it does not train on")
+    if kind not in ("seen", "unseen"):
+        raise SuiteError(f"{path}: 'splits.{name}.kind' must be 'seen' or 'unseen', not {kind!r}")
+    return Split(name, "unseen" if kind == "unseen" else "seen", train, test)
+
+
+def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
+    path = suite.layout_path
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"cannot read layouts of suite {suite.name}: {path}: {error.strerror}") from None
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != suite.layouts_sha256:
+        raise SuiteError(
+            f"{path} has SHA-256 {digest[:12]}..., but suite {suite.name} was frozen with "
+            f"{suite.layouts_sha256[:12]}...: restore the file or name a new suite version"
+        )
+    layouts: dict[str, npt.NDArray[np.float64]] = {}
+    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+        for task in suite.tasks:
+            for layout_set in LAYOUT_SETS:
+                key = f"{task}/{layout_set}"
+                if key not in archive:
+                    raise SuiteError(f"{path} lacks the layouts {key!r}")
+                values = archive[key]
+                count = suite.layout_counts[layout_set]
+                if values.dtype != np.float64 or values.ndim != 2 or len(values) != count:
+                    raise SuiteError(
+                        f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)"
+                    )
+                values.setflags(write=False)
+                layouts[key] = values
+            rows = np.concatenate([layouts[f"{task}/{layout_set}"] for layout_set in LAYOUT_SETS])
+            if len(np.unique(rows, axis=0)) != len(rows):
+                raise SuiteError(f"{path}: layouts of {task!r} occur twice; the three sets must be disjoint")
+    return layouts
