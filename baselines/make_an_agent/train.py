@@ -1,0 +1,148 @@
+"""Fitting the three models, one after the other: autoencoder, behaviour embedding, diffusion.
+
+There is no validation split and no early stopping. The release keeps the weights that are best on held-out
+rows, but rows of one training run are near copies of each other, so that choice would tell little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from maa_bench.method import Context, TrainingSet
+
+from .config import Config, TrainingConfig
+from .generator import PolicyGenerator
+
+PROGRESS_EVERY = 20
+"""Batches between two reports of progress."""
+
+# Streams of `Context.torch_generator`: each use of chance has its own, so that one does not shift another.
+INIT, AUTOENCODER, EMBEDDING, DIFFUSION = range(4)
+
+
+def fit_generator(training_set: TrainingSet, config: Config, context: Context) -> PolicyGenerator:
+    """Train a generator on all rows of `training_set`; it is left on `context.device`.
+
+    On the CPU the same seed and thread count give the same bytes. Global random state is as it was before.
+    """
+    # Copied because the training set's arrays cannot be written to, and torch warns about sharing such.
+    params, traj, task = (
+        torch.tensor(array, device=context.device)
+        for array in (
+            training_set.params,
+            training_set.behaviors.trajectory_vectors(),
+            training_set.behaviors.outcome_vectors(),
+        )
+    )
+    seed = context.torch_generator(INIT).initial_seed()
+    generator = PolicyGenerator(config, training_set.spec.chunks, traj.shape[1], task.shape[1], seed)
+    generator.to(context.device)
+    latent = fit_autoencoder(generator, params, config, context)
+    condition = fit_embedding(generator, traj, task, config, context)
+    fit_diffusion(generator, latent, condition, config, context)
+    return generator.eval()
+
+
+def fit_autoencoder(generator: PolicyGenerator, params: Tensor, config: Config, context: Context) -> Tensor:
+    """Fit the autoencoder and the latent's limits to `params` (n, n_params); return latents (n, 2, width)."""
+    model, settings = generator.autoencoder, config.autoencoder
+    chance = context.torch_generator(AUTOENCODER)
+    if settings.init == "pca":
+        model.fit_pca(params)
+
+    def loss(rows: Tensor) -> Tensor:
+        rebuilt = model(params[rows], settings.input_noise, settings.latent_noise, chance)
+        return nn.functional.mse_loss(rebuilt, params[rows])
+
+    minimize("autoencoder", model.parameters(), loss, len(params), settings.training, context, chance)
+    with torch.no_grad():
+        latent = model.encode(params)
+        generator.latent_limits.fit(latent)
+    return latent
+
+
+def fit_embedding(
+    generator: PolicyGenerator, traj: Tensor, task: Tensor, config: Config, context: Context
+) -> Tensor:
+    """Fit the embedding and its limits to the behaviours; return the denoiser's conditions (n, condition)."""
+    generator.traj_limits.fit(traj)
+    generator.task_limits.fit(task)
+    chance = context.torch_generator(EMBEDDING)
+
+    def loss(rows: Tensor) -> Tensor:
+        return generator.embedding.loss(*generator.embed(traj[rows], task[rows]))
+
+    parameters = generator.embedding.parameters()
+    training = config.embedding.training
+    minimize("behaviour embedding", parameters, loss, len(traj), training, context, chance)
+    with torch.no_grad():
+        traj_embedding, task_embedding = generator.embed(traj, task)
+        generator.traj_embedding_limits.fit(traj_embedding)
+        generator.task_embedding_limits.fit(task_embedding)
+        return generator.condition(traj_embedding, task_embedding)
+
+
+def fit_diffusion(
+    generator: PolicyGenerator, latent: Tensor, condition: Tensor, config: Config, context: Context
+) -> None:
+    """Fit the denoiser to the pairs of latent (n, 2, width) and condition (n, condition)."""
+    chance = context.torch_generator(DIFFUSION)
+
+    def loss(rows: Tensor) -> Tensor:
+        # Drawn on the CPU, then moved: every device sees the same noise.
+        noise = torch.randn((len(rows), *generator.latent_shape), generator=chance).to(latent.device)
+        steps = torch.randint(config.diffusion.train_steps, (len(rows),), generator=chance)
+        return generator.diffusion_loss(latent[rows], condition[rows], noise, steps.to(latent.device))
+
+    parameters = generator.unet.parameters()
+    minimize("diffusion", parameters, loss, len(latent), config.diffusion.training, context, chance)
+
+
+def minimize(
+    stage: str,
+    parameters: Iterable[nn.Parameter],
+    loss: Callable[[Tensor], Tensor],
+    n_rows: int,
+    training: TrainingConfig,
+    context: Context,
+    chance: torch.Generator,
+) -> None:
+    """Train `parameters` by AdamW on `loss(rows)`, with cosine cycles stepped once a batch as in the release.
+
+    Args:
+        stage: what progress is reported as.
+        parameters: what is trained.
+        loss: mean loss of a batch, given its row numbers (batch,) int64 on `context.device`.
+        n_rows: rows of the data.
+        training: length, batch size and optimiser.
+        context: device and progress.
+        chance: orders the rows.
+    """
+    total = training.n_steps(n_rows)
+    context.progress(stage, 0, total)
+    if not total:
+        return
+    optimizer = torch.optim.AdamW(
+        parameters, lr=training.lr, betas=training.betas, weight_decay=training.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, T_0=training.first_cycle or total, T_mult=training.cycle_growth
+    )
+    batches = shuffled_batches(n_rows, training.batch, chance)
+    for done in range(1, total + 1):
+        rows = next(batches)
+        optimizer.zero_grad()
+        loss(rows.to(context.device)).backward()
+        optimizer.step()
+        schedule.step()
+        if done % PROGRESS_EVERY == 0 or done == total:
+            context.progress(stage, done, total)
+
+
+def shuffled_batches(n_rows: int, batch: int, chance: torch.Generator) -> Iterator[Tensor]:
+    """Row numbers (<= batch,) int64, for ever: every row once an epoch, whose last batch may be short."""
+    while True:
+        yield from torch.randperm(n_rows, generator=chance).split(batch)
