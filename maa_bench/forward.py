@@ -69,9 +69,7 @@ def _activate(y: Float32, n: int, code: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def hidden_row(
-    packed: Float32, sizes: Int64, codes: Int64, obs: Float32, a: Float32, b: Float32
-) -> tuple[int, bool]:
+def hidden_row(packed: Float32, sizes: Int64, codes: Int64, obs: Float32, a: Float32, b: Float32) -> tuple[int, bool]:
     """Run the hidden layers of one packed policy on one observation.
 
     `a` and `b` are scratch rows as long as the widest layer. Returns where the heads start in `packed`, and whether

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from maa_bench.errors import LeakError, MethodError
 from maa_bench.policy import Float32, PolicySpec
 from maa_bench.prompts import Behaviors, PromptSet
+from maa_bench.suite import Scale as Scale
 
 if TYPE_CHECKING:
     import torch
 
-Scale = Literal["small", "paper"]
 ProgressCallback = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
@@ -179,8 +179,8 @@ class FlatPolicies:
 class Method(Protocol):
     """A policy generator. Any class with this shape can be run; there is nothing to inherit.
 
-    The class is called with one keyword, `scale` (`small` or `paper`). `save` and `load` are optional: a method
-    that has both is not fitted again when its fit is found in the cache.
+    The class is called with one keyword, `scale` (`small` or `paper`). `save` and `load` are optional: a method that
+    has both is not fitted again when its fit is found in the cache.
     """
 
     card: MethodCard
@@ -206,7 +206,3 @@ class Saveable(Protocol):
 def prompt_of_candidate(n: int, n_prompts: int) -> npt.NDArray[np.int64]:
     """Which prompt each of n candidates answers: (n,) int64, i mod n_prompts."""
     return np.arange(n, dtype=np.int64) % n_prompts
-
-
-MethodFactory = Callable[..., Any]
-TaskNames = Sequence[str]

@@ -50,9 +50,7 @@ class PolicySpec:
         if not self.hidden or min(self.obs_dim, self.action_dim, *self.hidden) < 1:
             raise SpecError(f"policy sizes must be at least 1, with one hidden layer or more: {self}")
         if len(self.activations) != len(self.hidden):
-            raise SpecError(
-                f"policy has {len(self.hidden)} hidden layers but {len(self.activations)} activations"
-            )
+            raise SpecError(f"policy has {len(self.hidden)} hidden layers but {len(self.activations)} activations")
         for name in self.activations:
             if name not in ACTIVATIONS:
                 raise SpecError(f"unknown activation {name!r}.{did_you_mean(name, ACTIVATIONS)}")
@@ -60,9 +58,7 @@ class PolicySpec:
     @property
     def id(self) -> str:
         """A name that two specs share only if their parameters are interchangeable."""
-        layers = "-".join(
-            f"{size}{activation}" for size, activation in zip(self.hidden, self.activations, strict=True)
-        )
+        layers = "-".join(f"{size}{activation}" for size, activation in zip(self.hidden, self.activations, strict=True))
         return f"gaussian-{self.obs_dim}-{layers}-{self.action_dim}"
 
     @cached_property
@@ -102,9 +98,7 @@ class PolicySpec:
         """
         array = np.ascontiguousarray(params, dtype=np.float32)
         if array.ndim != 2 or array.shape[1] != self.n_params:
-            raise SpecError(
-                f"policy parameters have shape {array.shape}; {self.id} needs (n, {self.n_params})"
-            )
+            raise SpecError(f"policy parameters have shape {array.shape}; {self.id} needs (n, {self.n_params})")
         bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
             raise SpecError(f"policy parameters of row {int(np.flatnonzero(bad)[0])} hold NaN or infinity")

@@ -40,8 +40,7 @@ class Behaviors:
         n = len(self.observations)
         if self.observations.shape[1:2] != (SEGMENT,) or self.actions.shape[:2] != (n, SEGMENT):
             raise DataError(
-                f"behaviour needs {SEGMENT} steps: observations {self.observations.shape}, "
-                f"actions {self.actions.shape}"
+                f"behaviour needs {SEGMENT} steps: observations {self.observations.shape}, actions {self.actions.shape}"
             )
         if self.outcome.shape != (n, OUTCOME, self.observations.shape[2]):
             raise DataError(f"behaviour outcome has shape {self.outcome.shape}")

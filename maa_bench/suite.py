@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from maa_bench.policy import PolicySpec
 
 LAYOUT_SETS = ("train", "select", "test")
 """train: collects data and prompts; select: may choose between candidates; test: is only ever reported."""
+
+Scale = Literal["small", "paper"]
+"""Sizes of datasets and methods: what a laptop does in minutes, or what was published."""
 
 SplitKind = Literal["seen", "unseen"]
 
@@ -72,6 +75,7 @@ class Suite:
         layouts_sha256: hash of the layout file.
         layout_path: the layout file.
         layout_counts: layouts a task in each set.
+        dataset: this suite's changes to the dataset sizes of each scale.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Suite:
     layouts_sha256: str
     layout_path: Path
     layout_counts: Mapping[str, int]
+    dataset: Mapping[str, Mapping[str, Any]]
 
     def task(self, name: str) -> Task:
         """The task of that name.
@@ -172,9 +177,7 @@ class _Table:
         if value is None:
             raise SuiteError(f"{self._path}: missing key {self._full(key)!r}")
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise SuiteError(
-                f"{self._path}: {self._full(key)!r} must be a {kind.__name__}, not {type(value).__name__}"
-            )
+            raise SuiteError(f"{self._path}: {self._full(key)!r} must be a {kind.__name__}, not {type(value).__name__}")
         return value
 
     def positive(self, key: str) -> int:
@@ -192,7 +195,7 @@ class _Table:
         return tuple(values)
 
 
-_SUITE_KEYS = ("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy", "layouts", "tasks", "splits")  # fmt: skip
+_SUITE_KEYS = ("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy", "layouts", "tasks", "splits", "dataset")  # fmt: skip
 
 
 def _parse_suite(data: dict[str, Any], path: Path) -> Suite:
@@ -231,6 +234,7 @@ def _parse_suite(data: dict[str, Any], path: Path) -> Suite:
         layouts_sha256=layouts.get("sha256", str),
         layout_path=path.parent / file,
         layout_counts={layout_set: layouts.positive(layout_set) for layout_set in LAYOUT_SETS},
+        dataset=_parse_dataset(top.get("dataset", dict, {}), path),
     )
 
 
@@ -257,6 +261,11 @@ def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) ->
     return Split(name, "unseen" if kind == "unseen" else "seen", train, test)
 
 
+def _parse_dataset(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    table = _Table(data, "dataset", path, get_args(Scale))
+    return {scale: table.get(scale, dict) for scale in data}
+
+
 def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
     path = suite.layout_path
     try:
@@ -279,9 +288,7 @@ def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
                 values = archive[key]
                 count = suite.layout_counts[layout_set]
                 if values.dtype != np.float64 or values.ndim != 2 or len(values) != count:
-                    raise SuiteError(
-                        f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)"
-                    )
+                    raise SuiteError(f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)")
                 values.setflags(write=False)
                 layouts[key] = values
             rows = np.concatenate([layouts[f"{task}/{layout_set}"] for layout_set in LAYOUT_SETS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,11 +12,21 @@ import numpy.typing as npt
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
+from maa_bench.policy import Float32
 from maa_bench.suite import Suite, Task
 
 _MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
 
 Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a policy saw and did: (steps + 1, obs_dim) float64, (steps, action_dim) float32, first success or -1."""
+
+    observations: Float64
+    actions: Float32
+    first_success: int
 
 
 class TaskSimulator(Protocol):
@@ -40,6 +51,9 @@ class TaskSimulator(Protocol):
             (first_success_step, steps): the number of steps up to and with the first success, -1 if there is none
             within `horizon`; and the number of steps taken.
         """
+
+    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
+        """An episode that ends `after` steps after its first success, but not before `least` steps."""
 
 
 class Simulator(Protocol):
@@ -80,9 +94,7 @@ def simulator_of(suite: Suite) -> Simulator:
     return module
 
 
-def step_until_success(
-    simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: int
-) -> tuple[int, int]:
+def step_until_success(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: int) -> tuple[int, int]:
     """The plain episode loop, for any agent; returns (first_success_step or -1, steps taken)."""
     agent.reset()
     obs = simulator.reset(layout)
@@ -91,3 +103,18 @@ def step_until_success(
         if success:
             return step, step
     return -1, horizon
+
+
+def step_trajectory(
+    simulator: TaskSimulator, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int
+) -> Trajectory:
+    """The plain loop behind `TaskSimulator.trajectory`."""
+    observations, actions = [simulator.reset(layout)], []
+    first = -1
+    while len(actions) < horizon and (first < 0 or len(actions) < max(least, first + after)):
+        actions.append(policy.act(observations[-1]))
+        obs, success = simulator.step(actions[-1])
+        observations.append(obs)
+        if success and first < 0:
+            first = len(actions)
+    return Trajectory(np.array(observations), np.array(actions, np.float32), first)

@@ -1,4 +1,7 @@
-"""How a suite's layout file was made, so that anybody can make it again: `python -m maa_bench.simulators.freeze SUITE OUT.npz`."""
+"""How a suite's layout file was made, so that anybody can make it again.
+
+`python -m maa_bench.simulators.freeze SUITE OUT.npz`
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from maa_bench.errors import SuiteError
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, step_until_success
+from maa_bench.simulators import Float64, Trajectory, step_trajectory, step_until_success
 from maa_bench.suite import LAYOUT_SETS, Task
 
 SPEED = 0.05
@@ -52,6 +52,10 @@ class PointMass:
     def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
         """See `TaskSimulator`."""
         return step_until_success(self, policy, layout, horizon)
+
+    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
+        """See `TaskSimulator`."""
+        return step_trajectory(self, policy, layout, horizon, after, least)
 
 
 class _Expert:

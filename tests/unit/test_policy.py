@@ -62,7 +62,9 @@ def test_forward_matches_torch(spec: PolicySpec) -> None:
 
     params, rng = random_params(spec, 6, scale=0.3), np.random.default_rng(1)
     obs = rng.standard_normal((6, spec.obs_dim)).astype(np.float32)
-    tensors = {t.name: torch.from_numpy(params[:, t.start : t.stop].reshape(6, *t.shape)).double() for t in spec.tensors}
+    tensors = {
+        t.name: torch.from_numpy(params[:, t.start : t.stop].reshape(6, *t.shape)).double() for t in spec.tensors
+    }
     functions = {"elu": torch.nn.functional.elu, "relu": torch.relu, "tanh": torch.tanh}
     x = torch.from_numpy(obs).double()
     for i, name in enumerate(spec.activations, start=1):

@@ -8,13 +8,20 @@ from importlib.metadata import version
 import numpy as np
 
 from maa_bench.simulators import Float64
+from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
 from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
 
 
 def open_task(task: Task) -> StockTask:
-    """The task's environment, made once and reset many times."""
-    return StockTask(task)
+    """The task's environment, made once and reset many times; by the fast path where there is one."""
+    return FastTask(task) if has_fast_path(task) else StockTask(task)
+
+
+def has_fast_path(task: Task) -> bool:
+    """Whether flat policies run in the compiled loop on this machine, with stock's very bytes."""
+    return task.env in FAST_TASKS and same_arithmetic()
 
 
 _LAYOUT_SEEDS = {"train": 42, "select": 43, "test": 44}

@@ -17,7 +17,7 @@ from metaworld.policies import ENV_POLICY_MAP
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, step_until_success
+from maa_bench.simulators import Float64, Trajectory, step_trajectory, step_until_success
 from maa_bench.suite import Task
 
 
@@ -56,6 +56,10 @@ class StockTask:
     def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
         """See `TaskSimulator`."""
         return step_until_success(self, policy, layout, horizon)
+
+    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
+        """See `TaskSimulator`."""
+        return step_trajectory(self, policy, layout, horizon, after, least)
 
 
 class _Expert:

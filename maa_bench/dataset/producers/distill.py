@@ -1,0 +1,162 @@
+"""Checkpoints by distillation: noisy scripted experts, then behaviour cloning of all runs of a task at once.
+
+The paper took its checkpoints from SAC runs of 10^6 environment steps. Cloned policies of the same architecture,
+saved along their training, give a comparable family in seconds: each run is a training lineage of its own (own
+initial weights, own order of data), and its checkpoints move along it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maa_bench.errors import DataError
+from maa_bench.policy import Float32, PolicySpec
+from maa_bench.simulators import Float64, TaskSimulator
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+"""Part of every dataset's identity; raise it when the numbers that come out change."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Settings of the distilled producer.
+
+    Attributes:
+        demonstrations: noisy expert episodes a task.
+        max_episode_steps: an episode ends `tail` steps after its first success, or here.
+        tail: steps recorded after the first success, so that the policy also knows what comes next.
+        noise_std: action noise of an episode, taken in turn.
+        burst: steps for which the noise stays switched on or off.
+        updates: gradient steps.
+        batch_size: transitions a gradient step and run.
+        learning_rate: Adam's.
+        first_checkpoint: gradient step of the first checkpoint.
+    """
+
+    demonstrations: int = 40
+    max_episode_steps: int = 200
+    tail: int = 8
+    noise_std: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0)
+    burst: int = 10
+    updates: int = 3000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    first_checkpoint: int = 1500
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Parameters of one run at one step: (n_params,) float32."""
+
+    run: int
+    step: int
+    params: Float32
+
+
+def demonstrations(
+    simulator: TaskSimulator, layouts: Float64, config: DistillConfig, rng: np.random.Generator
+) -> tuple[Float32, Float32]:
+    """Every visited state of noisy expert episodes, labelled with the expert's own action.
+
+    Noise drives the arm off the expert's path, the label says how to come back: one round of what DAgger does.
+
+    Returns:
+        observations (n, obs_dim) float32 and actions (n, action_dim) float32 in [-1, 1].
+    """
+    observations: list[Float64] = []
+    actions: list[Float64] = []
+    expert = simulator.expert()
+    for episode in range(config.demonstrations):
+        std = config.noise_std[episode % len(config.noise_std)]
+        expert.reset()
+        obs = simulator.reset(layouts[episode % len(layouts)])
+        noisy, remaining = False, config.max_episode_steps
+        step = 0
+        while remaining:
+            label = np.asarray(expert.act(obs), np.float64)
+            observations.append(obs)
+            actions.append(label)
+            if step % config.burst == 0:
+                noisy = bool(rng.random() < 0.5)
+            noise = std * rng.standard_normal(label.shape)
+            obs, success = simulator.step(np.clip(label + noise, -1.0, 1.0) if noisy else label)
+            step += 1
+            remaining = min(remaining - 1, config.tail) if success else remaining - 1
+    return np.array(observations, np.float32), np.array(actions, np.float32)
+
+
+def clone(
+    spec: PolicySpec,
+    observations: Float32,
+    actions: Float32,
+    run_seeds: list[int],
+    checkpoint_every: list[int],
+    data_seed: int,
+    config: DistillConfig,
+) -> Iterator[Snapshot]:
+    """Clone the demonstrations into all runs at once, as one batched network; yields checkpoints as they come.
+
+    The initial weights of a run depend on `run_seeds` alone, so that run r starts from the same weights on every
+    task, as the same torch seed does for the paper's SAC runs.
+
+    Args:
+        spec: the policy.
+        observations, actions: the demonstrations.
+        run_seeds: one seed a run.
+        checkpoint_every: gradient steps between checkpoints of each run, from `config.first_checkpoint` on.
+        data_seed: decides which transitions each run sees when.
+        config: settings.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(data_seed)
+    obs, target = torch.from_numpy(observations), torch.from_numpy(actions)
+    params = torch.from_numpy(np.stack([xavier(spec, np.random.default_rng(seed)) for seed in run_seeds]))
+    mean, square = torch.zeros_like(params), torch.zeros_like(params)
+    n_runs = len(run_seeds)
+    for update in range(1, config.updates + 1):
+        rows = torch.randint(len(obs), (n_runs, config.batch_size), generator=generator)
+        params.requires_grad_(True)
+        loss = (batched_mean(spec, params, obs[rows]).tanh() - target[rows]).square().mean(dim=(1, 2)).sum()
+        (grad,) = torch.autograd.grad(loss, params)
+        with torch.no_grad():  # Adam (Kingma & Ba 2015) on the flat rows: one row a run, none mixes with another
+            mean.lerp_(grad, 0.1)
+            square.lerp_(grad * grad, 0.001)
+            step = config.learning_rate * (1 - 0.999**update) ** 0.5 / (1 - 0.9**update)
+            params = params.detach() - step * mean / (square.sqrt() + 1e-8)
+        for run in range(n_runs):
+            since = update - config.first_checkpoint
+            if since >= 0 and since % checkpoint_every[run] == 0:
+                yield Snapshot(run, update, params[run].numpy().copy())
+    if not bool(torch.isfinite(params).all()):
+        raise DataError("behaviour cloning diverged: parameters hold NaN or infinity")
+
+
+def xavier(spec: PolicySpec, rng: np.random.Generator) -> Float32:
+    """Initial parameters as in the release, Xavier-uniform weights and zero biases: (n_params,) float32."""
+    flat = np.zeros(spec.n_params, np.float32)
+    for tensor in spec.tensors:
+        if len(tensor.shape) == 2:
+            limit = (6.0 / sum(tensor.shape)) ** 0.5
+            flat[tensor.start : tensor.stop] = rng.uniform(-limit, limit, tensor.stop - tensor.start)
+    return flat
+
+
+def batched_mean(spec: PolicySpec, params: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
+    """Differentiable mean head of n policies on a batch each: (n, p), (n, b, obs_dim) -> (n, b, action_dim)."""
+    import torch
+
+    functions = {"elu": torch.nn.functional.elu, "relu": torch.relu, "tanh": torch.tanh}
+    tensors = {t.name: params[:, t.start : t.stop].view(-1, *t.shape) for t in spec.tensors}
+    x = obs
+    for layer, activation in enumerate(spec.activations, start=1):
+        weight, bias = tensors[f"linear{layer}.weight"], tensors[f"linear{layer}.bias"]
+        x = functions[activation](torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)))
+    return torch.baddbmm(tensors["mean.bias"].unsqueeze(1), x, tensors["mean.weight"].transpose(1, 2))

@@ -1,0 +1,174 @@
+"""Meta-World at the speed of physics: the stock environment's own model and data, stepped by a compiled loop.
+
+A layout is reset by stock once; afterwards its whole `mjData` is copied back (5 us instead of 500 physics steps).
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from maa_bench.forward import PackedPolicy
+from maa_bench.simulators import Float64, Trajectory
+from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK, episode, norm3, quaternion_of
+from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.metaworld.tasks import FAST_TASKS
+from maa_bench.suite import Task
+
+KEPT_LAYOUTS = 128
+"""Reset states kept a task: all layouts of a suite (125), at about 0.2 MB each."""
+
+
+@cache
+def libmujoco() -> ctypes.CDLL:
+    """The library that the `mujoco` wheel itself uses."""
+    folder = Path(mujoco.__file__).parent
+    path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
+    library = ctypes.CDLL(str(path))
+    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
+    library.mj_copyData.restype = ctypes.c_void_p
+    return library
+
+
+@cache
+def same_arithmetic() -> bool:
+    """Whether this machine's numpy and scipy compute norms, sines and rotations with the loop's very bits.
+
+    They do wherever it was tried, but BLAS and vector libraries choose code by processor; where they do not, every
+    task is left to stock.
+    """
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((2000, 3)) * 0.1
+    norms = all(float(np.linalg.norm(v)) == norm3(v[0], v[1], v[2]) for v in vectors)
+    angles = rng.uniform(-7.0, 7.0, 2000)
+    sines = all(np.sin(np.array([x]))[0] == math.sin(x) and np.cos(np.array([x]))[0] == math.cos(x) for x in angles)
+    rotations, out = True, np.empty(4)
+    for matrix in Rotation.random(500, random_state=1).as_matrix():
+        quaternion_of(np.ascontiguousarray(matrix).ravel(), out)
+        rotations &= out.tobytes() == Rotation.from_matrix(matrix).as_quat().tobytes()
+    return norms and sines and rotations
+
+
+@dataclass(frozen=True)
+class _ResetState:
+    data: Any
+    body_pos: Float64
+    site_pos: Float64
+    obs: Float64
+    target: Float64
+
+
+class FastTask(StockTask):
+    """A `StockTask` whose whole episodes of flat policies run in the compiled loop, with stock's very bytes."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._rules = FAST_TASKS[task.env]
+        self._states: OrderedDict[bytes, _ResetState] = OrderedDict()
+        model, data = self.env.model, self.env.data
+        library = libmujoco()
+        address = {
+            name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in ("mj_step", "mj_forward")
+        }
+        self._mj = np.array([address["mj_step"], address["mj_forward"], model._address, data._address], dtype=np.int64)
+        views = {"body": data.xpos, "site": data.site_xpos, "geom": data.geom_xpos}
+        rules = self._rules
+        kind, name = rules.position
+        position = views[kind][_id(model, kind, name)]
+        is_matrix = rules.quaternion[0] == "geom"
+        if isinstance(rules.quaternion[0], str):
+            _, name = rules.quaternion  # type: ignore[misc]
+            orientation = (
+                data.geom_xmat[_id(model, "geom", name)] if is_matrix else data.xquat[_id(model, "body", name)]
+            )
+        else:
+            orientation = np.array(rules.quaternion)
+        knob = data.qpos[model.jnt_qposadr[_id(model, "joint", "knob_Joint_1")] :][:1] if rules.dial else np.zeros(1)
+        self._views = (
+            data.mocap_pos[0],
+            data.mocap_quat[0],
+            data.ctrl,
+            data.xpos[_id(model, "body", "hand")],
+            data.xpos[_id(model, "body", "rightclaw")],
+            data.xpos[_id(model, "body", "leftclaw")],
+            data.site_xpos[_id(model, "site", "rightEndEffector")],
+            data.site_xpos[_id(model, "site", "leftEndEffector")],
+            position,
+            orientation,
+            knob,
+        )
+        self._offset = np.array(rules.offset or (0.0, 0.0, 0.0))
+        self._flags = np.array([rules.offset is not None, rules.dial, is_matrix], dtype=np.int64)
+        self._rule = np.array(
+            [
+                ("norm", "x", "y", "z").index(rules.distance),
+                rules.threshold,
+                rules.of_hand,
+                rules.shift is not None,
+                *(rules.shift or (0.0, 0.0, 0.0)),
+                self.env.action_scale,
+            ],
+            dtype=np.float64,
+        )
+        self._limits = np.stack([self.env.mocap_low, self.env.mocap_high]).astype(np.float64)
+        space = self.env.sawyer_observation_space
+        self._bounds = np.stack([space.low, space.high]).astype(np.float64)
+
+    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
+        """See `TaskSimulator`."""
+        nothing = np.empty((0, 39)), np.empty((0, 4), np.float32)
+        first, steps = self._episode(policy, layout, horizon, 0, 0, *nothing)
+        return super().first_success(policy, layout, horizon) if first == NEEDS_STOCK else (first, steps)
+
+    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
+        """See `TaskSimulator`."""
+        observations, actions = np.empty((horizon + 1, 39)), np.empty((horizon, 4), np.float32)
+        first, steps = self._episode(policy, layout, horizon, after, least, observations, actions)
+        if first == NEEDS_STOCK:
+            return super().trajectory(policy, layout, horizon, after, least)
+        return Trajectory(observations[: steps + 1], actions[:steps], first)
+
+    def _episode(
+        self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int, *traces: Any
+    ) -> tuple[int, int]:
+        state = self._restore(layout)
+        result: tuple[int, int] = episode(
+            self._mj, *self._views, self._offset, self._flags, self._rule, state.target, self._limits, self._bounds,
+            state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,
+        )  # fmt: skip
+        return result
+
+    def _restore(self, layout: Float64) -> _ResetState:
+        key = np.asarray(layout, np.float64).tobytes()
+        state = self._states.get(key)
+        model, data = self.env.model, self.env.data
+        if state is None:
+            obs = self.reset(layout)
+            state = _ResetState(
+                copy.copy(data), model.body_pos.copy(), model.site_pos.copy(), obs, self.env._target_pos.copy()
+            )
+            self._states[key] = state
+            if len(self._states) > KEPT_LAYOUTS:
+                self._states.popitem(last=False)
+            return state
+        libmujoco().mj_copyData(data._address, model._address, state.data._address)
+        model.body_pos[:] = state.body_pos
+        model.site_pos[:] = state.site_pos
+        return state
+
+
+def _id(model: Any, kind: str, name: str) -> int:
+    found = mujoco.mj_name2id(model, getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}"), name)
+    if found < 0:
+        raise KeyError(f"model has no {kind} {name!r}")
+    return int(found)
