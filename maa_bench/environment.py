@@ -1,0 +1,79 @@
+"""What machine and software a run was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from maa_bench.record import Environment, GitInfo
+
+_PACKAGES = (
+    "maa-bench", "numpy", "torch", "numba", "mujoco", "metaworld", "gymnasium", "robosuite", "diffusers",
+    "pyarrow",
+)  # fmt: skip
+"""Packages whose version can change a number."""
+
+
+def environment_info(device: str = "cpu", threads: int | None = None) -> Environment:
+    """Describe this machine and its software without importing anything heavy.
+
+    Args:
+        device: the torch device that methods ran on; the GPU is named only if it was used.
+        threads: threads that a process used for linear algebra; asked of torch where not given.
+    """
+    from importlib import metadata
+
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    torch = sys.modules.get("torch")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpu = torch.cuda.get_device_name(device) if torch is not None and device.startswith("cuda") else None
+    return Environment(
+        python=platform.python_version(),
+        packages=packages,
+        platform=platform.platform(),
+        cpu=_cpu_model(),
+        cores=cores,
+        gpu=gpu,
+        threads=threads or (torch.get_num_threads() if torch is not None else cores),
+        git=_git_info(Path(__file__).resolve().parent),
+        mujoco_gl=os.environ.get("MUJOCO_GL"),
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine() or "unknown"
+
+
+def _git_info(package: Path) -> GitInfo | None:
+    """Commit of the checkout that `package` is in; None if it is installed elsewhere, e.g. in a virtual
+    environment."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        root = Path(git("rev-parse", "--show-toplevel"))
+        if not (root / "maa_bench" / "__init__.py").samefile(package / "__init__.py"):
+            return None
+        code = [
+            name for name in ("maa_bench", "baselines", "tasks", "pyproject.toml") if (root / name).exists()
+        ]
+        status = git("status", "--porcelain", "--", *(str(root / name) for name in code))
+        return GitInfo(commit=git("rev-parse", "HEAD"), dirty=bool(status))
+    except (OSError, subprocess.SubprocessError):
+        return None

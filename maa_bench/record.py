@@ -1,0 +1,273 @@
+"""The run record: what `results/<method>/<run_id>/record.json` holds, key by key.
+
+Unknown keys, NaN and infinity are refused. `docs/record.md` is made from the descriptions here. Reading and
+writing is in `maa_bench.results`, which also gives these names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from maa_bench.metrics import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from maa_bench.method import MethodCard
+
+SCHEMA_VERSION = 1
+AGGREGATE = "aggregate"
+"""Where a task's name stands in a table, this is the mean over tasks."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Six decimals: fewer than the last bits in which two machines' sums differ, so that records keep the same
+# bytes.
+Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda x: round(x, 6))]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MetricValue(_Model):
+    """A metric with its interval."""
+
+    value: Share = Field(description="Point estimate, in [0, 1], 6 decimals.")
+    ci: tuple[Share, Share] = Field(description="95 % interval [low, high]; holds the value.")
+
+    @model_validator(mode="after")
+    def _inside(self) -> MetricValue:
+        if not self.ci[0] <= self.value <= self.ci[1]:
+            raise ValueError(f"value {self.value} lies outside its interval {list(self.ci)}")
+        return self
+
+
+class MetricSet(_Model):
+    """Every metric of one task, or of the mean over tasks."""
+
+    mean: MetricValue = Field(description=METRICS["mean"])
+    best_selected: MetricValue = Field(description=METRICS["best_selected"])
+    top5_selected: MetricValue = Field(description=METRICS["top5_selected"])
+    qualified_rate: MetricValue = Field(description=METRICS["qualified_rate"])
+    legacy_top5: MetricValue = Field(description=METRICS["legacy_top5"])
+
+    def __getitem__(self, metric: str) -> MetricValue:
+        """The metric of that name in `METRICS`."""
+        if metric not in METRICS:
+            raise KeyError(metric)
+        value: MetricValue = getattr(self, metric)
+        return value
+
+
+class Metrics(_Model):
+    """All numbers of a run."""
+
+    tasks: dict[str, MetricSet] = Field(description="Metrics of each test task, by task name.")
+    aggregate: MetricSet = Field(description="Unweighted mean over the test tasks, with its own intervals.")
+
+
+class MethodInfo(_Model):
+    """The method's card, and where the method came from."""
+
+    name: str = Field(min_length=1, description="Registry name.")
+    family: str = Field(description="`generator`, `multi-task`, `meta`, `hypernetwork`, `control` or `ceiling`.")
+    summary: str = Field(description="One sentence.")
+    trained_on: str = Field(description="`seen` (the split's training tasks) or `nothing`.")
+    uses: Literal["prompts", "prompts+rewards", "test_checkpoints", "scripted_expert", "nothing"] = Field(
+        description="What the method looks at on a test task."
+    )
+    citation: str = Field(description="Paper or repository; empty for controls.")
+    deterministic_candidates: bool = Field(
+        description="Whether all its candidates are the same agent; then one is evaluated."
+    )
+    source: str = Field(min_length=1, description="Distribution name and version, or module path.")
+
+    @classmethod
+    def of(cls, card: MethodCard, source: str) -> MethodInfo:
+        """The card of a method that came from `source`."""
+        return cls(**dataclasses.asdict(card), source=source)
+
+
+class SuiteInfo(_Model):
+    """The suite, pinned."""
+
+    name: str = Field(min_length=1, description="Suite name with version, e.g. `metaworld-v1`.")
+    simulator_versions: dict[str, str] = Field(
+        description="Versions of the simulator's packages that the suite was frozen with, by package."
+    )
+    layouts_sha256: Sha256 = Field(description="SHA-256 of the suite's frozen layouts.")
+
+
+class SplitInfo(_Model):
+    """Which tasks a method learned from and which it was tested on."""
+
+    name: str = Field(min_length=1, description="Split name, e.g. `unseen`.")
+    train: tuple[str, ...] = Field(description="Training tasks, in the suite's order.")
+    test: tuple[str, ...] = Field(min_length=1, description="Test tasks, in the suite's order.")
+
+
+class DatasetInfo(_Model):
+    """The checkpoint dataset that the method was fitted on."""
+
+    id: str = Field(min_length=1, description="Content id of the dataset.")
+    producer: str = Field(description="What made the checkpoints, e.g. `distill` or `sac`.")
+    rows: Count = Field(description="Number of checkpoints.")
+    runs: Count = Field(description="Number of training runs that the checkpoints come from.")
+
+
+class ProtocolInfo(_Model):
+    """How the method was asked and tested. Records of different protocols are never put in one table."""
+
+    scale: Literal["small", "paper"] = Field(description="Size of the method's networks and training.")
+    shots: Positive = Field(description="Prompts (trajectories) of each test task.")
+    candidates: Positive = Field(
+        description="Candidates asked for, for each task and training seed. A method with "
+        "`deterministic_candidates` has one evaluated."
+    )
+    episodes: Positive = Field(description="Test layouts that each candidate is run on, one episode each.")
+    select_episodes: Count = Field(description="Select layouts that each candidate is run on.")
+    horizon: Positive = Field(description="Steps after which an episode ends.")
+    success_rule: str = Field(description="When an episode counts as a success.")
+    prompt_source: str = Field(description="Where the prompts come from.")
+
+
+class Seeds(_Model):
+    """All randomness of the run."""
+
+    train: tuple[int, ...] = Field(min_length=1, description="Training seeds; each is one fit and its candidates.")
+    base: int = Field(description="The seed that every other random stream is derived from.")
+
+
+class GitInfo(_Model):
+    """The checkout that the run was made with."""
+
+    commit: str = Field(pattern=r"^[0-9a-f]{40,64}$", description="Commit hash.")
+    dirty: bool = Field(
+        description="Whether code, baselines or suites differed from that commit (results and docs aside)."
+    )
+
+
+class Environment(_Model):
+    """The machine and the software."""
+
+    python: str = Field(description="Python version.")
+    packages: dict[str, str] = Field(description="Versions of the packages that can change a number.")
+    platform: str = Field(description="Operating system, kernel and architecture.")
+    cpu: str = Field(description="CPU model.")
+    cores: Positive = Field(description="CPU cores that the process may use.")
+    gpu: str | None = Field(description="GPU model, or null where none was used.")
+    threads: Positive = Field(description="Threads a process uses for linear algebra.")
+    git: GitInfo | None = Field(description="Null when not run from a checkout.")
+    mujoco_gl: str | None = Field(description="The environment variable MUJOCO_GL, or null.")
+
+
+class StageSeconds(_Model):
+    """Wall-clock seconds of each stage, over all tasks and training seeds.
+
+    What the cache had counts with the seconds that it took when it was made.
+    """
+
+    dataset: Seconds = Field(description="Building the dataset.")
+    fit: Seconds = Field(description="Fitting the method.")
+    generate: Seconds = Field(description="Generating candidates.")
+    evaluate: Seconds = Field(description="Running episodes.")
+
+
+class Cost(_Model):
+    """What the run took."""
+
+    seconds: StageSeconds = Field(description="Wall-clock seconds by stage.")
+    environment_steps: Count = Field(description="Simulator steps of all evaluation episodes.")
+    peak_mb: float = Field(ge=0, description="Peak resident memory of the main process, in MB (10^6 bytes).")
+
+
+class FileInfo(_Model):
+    """A file beside the record."""
+
+    sha256: Sha256 = Field(description="SHA-256 of the file's bytes.")
+    bytes: Count = Field(description="Size.")
+    rows: Count | None = Field(default=None, description="Rows, for tables; else null.")
+
+
+class RunRecord(_Model):
+    """One method, on one split of one suite, under one protocol."""
+
+    schema_version: Literal[1] = Field(default=1, description="Version of this schema: 1.")
+    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name of the record's folder.")
+    created_with: str = Field(description="Version of maa-bench that wrote the record.")
+    method: MethodInfo = Field(description="The method's card and source.")
+    suite: SuiteInfo = Field(description="The suite and its layouts.")
+    split: SplitInfo = Field(description="Training and test tasks.")
+    dataset: DatasetInfo = Field(description="The checkpoint dataset.")
+    protocol: ProtocolInfo = Field(description="Shots, candidates, layouts and rules.")
+    seeds: Seeds = Field(description="Seeds.")
+    metrics: Metrics = Field(description="The results.")
+    environment: Environment = Field(description="Machine and software.")
+    cost: Cost = Field(description="Time, steps and memory.")
+    files: dict[str, FileInfo] = Field(
+        default_factory=dict,
+        description="Files beside the record, by name; filled in when the record is written. "
+        "`episodes.parquet` is always there; `candidates.safetensors` may be listed, but git ignores it, "
+        "so a checkout may lack it.",
+    )
+
+    @model_validator(mode="after")
+    def _tasks_and_seeds(self) -> RunRecord:
+        for what, names in (("split.test", self.split.test), ("seeds.train", self.seeds.train)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what} names something twice: {list(names)}")
+        if set(self.metrics.tasks) != set(self.split.test):
+            odd = sorted(set(self.metrics.tasks) ^ set(self.split.test))
+            raise ValueError(f"metrics.tasks and split.test differ in {', '.join(odd)}")
+        return self
+
+    @property
+    def candidates_evaluated(self) -> int:
+        """Candidates run for each task and training seed."""
+        return 1 if self.method.deterministic_candidates else self.protocol.candidates
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a task and metric, the aggregate last: method, suite, split, task, metric, value, lo,
+        hi."""
+        import pandas as pd
+
+        rows = [
+            (self.method.name, self.suite.name, self.split.name, task, metric, m.value, *m.ci)
+            for task, values in self.metric_sets()
+            for metric in METRICS
+            for m in [values[metric]]
+        ]
+        return pd.DataFrame(rows, columns=["method", "suite", "split", "task", "metric", "value", "lo", "hi"])
+
+    def metric_sets(self) -> list[tuple[str, MetricSet]]:
+        """(task, metrics) in the split's order, then ("aggregate", metrics)."""
+        sets = [(task, self.metrics.tasks[task]) for task in self.split.test]
+        return [*sets, (AGGREGATE, self.metrics.aggregate)]
+
+
+def record_schema() -> dict[str, Any]:
+    """The JSON Schema of `record.json`."""
+    return RunRecord.model_json_schema()
+
+
+def known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema knows in the object at `location`; empty where any key may stand."""
+    schema = record_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        if "properties" in node and part in node["properties"]:
+            node = node["properties"][part]
+        else:
+            node = node.get("additionalProperties") or {}
+        if "anyOf" in node:  # `X or null`
+            node = node["anyOf"][0]
+        if "$ref" in node:
+            node = schema["$defs"][re.sub(r"^#/\$defs/", "", node["$ref"])]
+    return list(node.get("properties", {}))

@@ -1,0 +1,304 @@
+"""Run records on disk: `results/<method>/<run_id>/{record.json, episodes.parquet, candidates.safetensors}`.
+
+This is the one writer and the one reader of these files. The record's keys are in `maa_bench.record`, the
+episode columns in `maa_bench.episodes`; both are given here too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from maa_bench.environment import environment_info
+from maa_bench.episodes import (
+    EPISODE_COLUMNS,
+    EpisodeGrid,
+    conform,
+    outcomes_of_episodes,
+    sorted_episodes,
+)
+from maa_bench.errors import RecordError, did_you_mean
+from maa_bench.files import sha256_of, whole_folder, write_bytes
+from maa_bench.metrics import METRICS
+from maa_bench.record import (
+    AGGREGATE,
+    SCHEMA_VERSION,
+    Cost,
+    DatasetInfo,
+    Environment,
+    FileInfo,
+    GitInfo,
+    MethodInfo,
+    Metrics,
+    MetricSet,
+    MetricValue,
+    ProtocolInfo,
+    RunRecord,
+    Seeds,
+    SplitInfo,
+    StageSeconds,
+    SuiteInfo,
+    known_keys,
+    record_schema,
+)
+from maa_bench.stats import Estimate, intervals
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    EPISODE_SCHEMA: pa.Schema
+
+__all__ = [
+    "AGGREGATE",
+    "CANDIDATES",
+    "EPISODES",
+    "EPISODE_COLUMNS",
+    "EPISODE_SCHEMA",
+    "METRICS",
+    "RECORD",
+    "SCHEMA_VERSION",
+    "Cost",
+    "DatasetInfo",
+    "Environment",
+    "FileInfo",
+    "GitInfo",
+    "MethodInfo",
+    "MetricSet",
+    "MetricValue",
+    "Metrics",
+    "ProtocolInfo",
+    "RunRecord",
+    "Seeds",
+    "SplitInfo",
+    "StageSeconds",
+    "SuiteInfo",
+    "environment_info",
+    "load_episodes",
+    "load_record",
+    "metrics_of_episodes",
+    "record_schema",
+    "validate_record",
+    "write_record",
+]
+
+RECORD = "record.json"
+EPISODES = "episodes.parquet"
+CANDIDATES = "candidates.safetensors"
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """`EPISODE_SCHEMA`, made when asked for."""
+        if name != "EPISODE_SCHEMA":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from maa_bench import episodes
+
+        return episodes.EPISODE_SCHEMA
+
+
+def metrics_of_episodes(table: pa.Table) -> Metrics:
+    """Check an episode table and make every metric, with its interval, of it.
+
+    Args:
+        table: columns as `EPISODE_SCHEMA`, rows in any order.
+
+    Raises:
+        RecordError: the table is not whole; the message says what is missing, doubled or contradictory.
+    """
+    return _metrics_of_grid(outcomes_of_episodes(table))
+
+
+def write_record(
+    folder: Path,
+    record: RunRecord,
+    episodes: pa.Table,
+    candidates: Mapping[str, npt.NDArray[np.float32]] | None = None,
+) -> RunRecord:
+    """Write a record with its episodes (and generated weights) into `folder`, whole or not at all.
+
+    An older record in `folder` is replaced.
+
+    Args:
+        folder: `results/<method>/<run_id>`.
+        record: everything but `files`, which is filled in here.
+        episodes: columns as `EPISODE_SCHEMA`, rows in any order; must be what the record says it is.
+        candidates: arrays by name, e.g. (n, n_params) float32 of each task and training seed.
+
+    Returns:
+        The record as written.
+
+    Raises:
+        RecordError: the episodes are not whole or belong to another run than the record.
+    """
+    table = sorted_episodes(episodes, record.split.test)
+    _check_agreement(record, outcomes_of_episodes(table), table)
+    contents = {EPISODES: _parquet_bytes(table)}
+    if candidates:
+        from safetensors.numpy import save
+
+        contents[CANDIDATES] = save({k: np.ascontiguousarray(v) for k, v in candidates.items()})
+    with whole_folder(folder) as temporary:
+        files = {}
+        for name, data in contents.items():
+            write_bytes(temporary / name, data)
+            rows = table.num_rows if name == EPISODES else None
+            files[name] = FileInfo(sha256=sha256_of(temporary / name), bytes=len(data), rows=rows)
+        record = record.model_copy(update={"files": files})
+        text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, allow_nan=False)
+        write_bytes(temporary / RECORD, (text + "\n").encode())
+    return record
+
+
+def load_record(folder: Path) -> RunRecord:
+    """Read a record and check the files beside it by size and SHA-256.
+
+    Raises:
+        RecordError: one line that names the file and what is wrong with it.
+    """
+    path = folder / RECORD
+    record = _parse(path)
+    if EPISODES not in record.files:
+        raise RecordError(f"{path}: 'files' does not list {EPISODES}")
+    for name, info in record.files.items():
+        if Path(name).name != name:
+            raise RecordError(f"{path}: 'files' lists {name!r}, which is no plain file name")
+        file = folder / name
+        if not file.is_file():
+            if name == CANDIDATES:  # Not committed; the record keeps its hash.
+                continue
+            raise RecordError(f"{file}: the file is missing, but {RECORD} lists it")
+        if file.stat().st_size != info.bytes or sha256_of(file) != info.sha256:
+            raise RecordError(f"{file}: the file was altered: its SHA-256 is not the one in {RECORD}")
+    return record
+
+
+def load_episodes(folder: Path) -> pa.Table:
+    """The episode rows of a record, in file order, with the columns of `EPISODE_SCHEMA`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / EPISODES
+    try:
+        return conform(pq.read_table(path))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RecordError(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def validate_record(folder: Path) -> RunRecord:
+    """`load_record`, and also: the episodes belong to the record, and its metrics are theirs (made again
+    here).
+
+    Raises:
+        RecordError: one line that names what does not hold.
+    """
+    record = load_record(folder)
+    table = load_episodes(folder)
+    try:
+        grid = outcomes_of_episodes(table)
+        _check_agreement(record, grid, table)
+    except RecordError as error:
+        raise RecordError(f"{folder}: {error}") from error
+    again = dict(record.model_copy(update={"metrics": _metrics_of_grid(grid)}).metric_sets())
+    for task, values in record.metric_sets():
+        for metric in METRICS:
+            was, now = values[metric], again[task][metric]
+            # A unit in the sixth decimal may go either way on another machine.
+            if any(
+                abs(a - b) > 1.5e-6 for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True)
+            ):
+                raise RecordError(
+                    f"{folder / RECORD}: {metric} of {task!r} is {was.value} {list(was.ci)}, "
+                    f"but its episodes give {now.value} {list(now.ci)}"
+                )
+    return record
+
+
+def _metrics_of_grid(grid: EpisodeGrid) -> Metrics:
+    def metric_set(estimates: Mapping[str, Estimate]) -> MetricSet:
+        return MetricSet(**{k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()})
+
+    tasks, aggregate = intervals(grid.tasks)
+    return Metrics(tasks={task: metric_set(e) for task, e in tasks.items()}, aggregate=metric_set(aggregate))
+
+
+def _check_agreement(record: RunRecord, grid: EpisodeGrid, table: pa.Table) -> None:
+    """The episodes are those that the record tells of, no fewer and no others."""
+
+    def same(what: str, episodes: object, recorded: object) -> None:
+        if episodes != recorded:
+            raise RecordError(f"{what}: the episodes have {episodes}, the record says {recorded}")
+
+    same("method", grid.method, record.method.name)
+    same("suite", grid.suite, record.suite.name)
+    same("split", grid.split, record.split.name)
+    same("test tasks", sorted(grid.tasks), sorted(record.split.test))
+    same("training seeds", list(grid.seeds), sorted(record.seeds.train))
+    for task, outcomes in grid.tasks.items():
+        _, candidates, layouts = outcomes.success.shape
+        same(f"candidates of task {task!r}", candidates, record.candidates_evaluated)
+        same(f"test layouts of task {task!r}", layouts, record.protocol.episodes)
+        if outcomes.select is not None:
+            same(
+                f"select layouts of task {task!r}", outcomes.select.shape[2], record.protocol.select_episodes
+            )
+    latest = int(np.max(table.column("first_success_step").to_numpy()))
+    if latest > record.protocol.horizon:
+        raise RecordError(
+            f"first_success_step: {latest} is beyond the horizon of {record.protocol.horizon} steps"
+        )
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    """Bytes that depend on the rows (and the pyarrow version) only."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=9, row_group_size=1 << 20)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _parse(path: Path) -> RunRecord:
+    def refuse(constant: str) -> NoReturn:
+        raise RecordError(f"{path}: {constant} is not allowed; every number must be finite")
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text, parse_constant=refuse)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: the file is missing") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path}: truncated or no JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise RecordError(f"{path}: a record is a JSON object, not a {type(raw).__name__}")
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise RecordError(
+            f"{path}: schema_version is {version!r}; this version of maa-bench reads {SCHEMA_VERSION}"
+        )
+    try:
+        return RunRecord.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {_one_line(error)}") from error
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first error of a validation, in words."""
+    first = error.errors()[0]
+    *parents, last = first["loc"] or ("record",)
+    where = ".".join(str(part) for part in first["loc"]) or "record"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}.{did_you_mean(str(last), known_keys(tuple(parents)))}{more}"
+    if first["type"] == "missing":
+        return f"key {where!r} is missing{more}"
+    return f"{where}: {first['msg']}{more}"
