@@ -1,0 +1,226 @@
+"""Tables: the right numbers in the right cells, and nothing lost or let loose in the drawing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pytest
+from record_samples import TASKS, episode_rows, episode_table, make_record, sample
+from rich.console import Console
+
+from maa_bench.errors import RecordError
+from maa_bench.metrics import METRICS
+from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
+from maa_bench.report.tables import (
+    LEGACY_HEADER,
+    LONG_COLUMNS,
+    Table,
+    format_interval,
+    format_seconds,
+    format_value,
+    group_key,
+    in_order,
+    long_rows,
+    method_labels,
+    result_table,
+    summary_table,
+)
+from maa_bench.results import MetricValue, RunRecord
+
+FIVE = ("expert", "random_seen", "make_an_agent", "random_weights", "nearest_checkpoint")
+
+
+def records(*names: str) -> list[RunRecord]:
+    """A record of each method, better from one to the next."""
+    return [sample(name, success=(i + 1) / 10)[0] for i, name in enumerate(names)]
+
+
+def drawn(table: Table, width: int) -> str:
+    """What a terminal of that width shows; rich is given no way to help."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(to_rich(table, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_methods_come_first_then_the_controls_in_their_order() -> None:
+    names = [r.method.name for r in in_order(records(*FIVE))]
+    assert names == ["make_an_agent", "random_seen", "nearest_checkpoint", "random_weights", "expert"]
+
+
+def test_several_methods_are_ordered_by_the_headline_and_other_controls_come_last() -> None:
+    made = [*records("aaa", "zzz"), *records("expert"), sample("mean_checkpoint", method__family="control")[0]]
+    names = [r.method.name for r in in_order(made)]
+    best = sorted(made[:2], key=lambda r: -r.metrics.aggregate.mean.value)
+    assert names == [*(r.method.name for r in best), "expert", "mean_checkpoint"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suite__layouts_sha256": "b" * 64},
+        {"suite__name": "toy-v2"},
+        {"split__name": "seen"},
+        {"split__train": ("other",)},
+        {"dataset__id": "another"},
+        {"protocol__shots": 50},
+        {"protocol__scale": "paper"},
+        {"protocol__prompt_source": "replay"},
+    ],
+)
+def test_records_that_do_not_compare_are_never_in_one_table(change: dict[str, Any]) -> None:
+    one, other = sample("a")[0], sample("b", **change)[0]
+    assert group_key(one) != group_key(other)
+    for make in (result_table, summary_table):
+        with pytest.raises(RecordError, match="cannot stand in one table"):
+            make([one, other])
+
+
+def test_methods_compare_whatever_their_seeds_and_machine() -> None:
+    fewer = make_record(episode_table(episode_rows("b", seeds=(7,))))
+    assert group_key(fewer) == group_key(sample("a")[0])
+
+
+def test_no_records_is_an_error() -> None:
+    with pytest.raises(RecordError, match="no records"):
+        result_table([])
+
+
+def test_result_table_has_a_row_a_task_and_the_aggregate_last() -> None:
+    made = records("make_an_agent", "random_seen")
+    table = result_table(made)
+    assert table.header == ("task", "make_an_agent", "random_seen")
+    assert [row[0] for row in table.rows] == [*TASKS, "aggregate"]
+    assert table.rows[0][1] == made[0].metrics.tasks[TASKS[0]].mean
+    assert table.rows[-1][2] == made[1].metrics.aggregate.mean
+    assert result_table(made, "qualified_rate").rows[-1][1] == made[0].metrics.aggregate.qualified_rate
+
+
+def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
+    made = records("make_an_agent")
+    table = summary_table(made)
+    assert table.header[:4] == ("method", "mean", "best_selected", "top5_selected")
+    assert table.header[5] == "legacy (released code's metric; selects on what it reports)" == LEGACY_HEADER
+    (row,) = table.rows
+    aggregate = made[0].metrics.aggregate
+    assert row == (
+        "make_an_agent",
+        aggregate.mean,
+        aggregate.best_selected,
+        aggregate.top5_selected,
+        aggregate.qualified_rate,
+        aggregate.legacy_top5,
+        "prompts",
+        "12",
+        "2x4",
+    )
+
+
+def test_a_method_that_stands_there_twice_is_told_apart() -> None:
+    made = [sample("a", run_id="run-1")[0], sample("a", run_id="run-2")[0], sample("b")[0]]
+    assert method_labels(in_order(made)) == ["a (run-1)", "a (run-2)", "b"]
+
+
+def test_numbers() -> None:
+    assert [format_value(x) for x in (0, 0.05, 0.414, 1)] == [".00", ".05", ".41", "1.00"]
+    assert format_interval(MetricValue(value=0.41, ci=(0.3, 0.52))) == "[.30, .52]"
+    assert [format_seconds(x) for x in (0.04, 9.94, 12.4, 3600)] == ["0.0", "9.9", "12", "3600"]
+
+
+def test_markdown() -> None:
+    cell = MetricValue(value=0.41, ci=(0.3, 0.52))
+    table = Table("t", ("task", "a|b", "uses"), (("reach", cell, "prompts"),))
+    assert to_markdown(table) == (
+        "| task | a\\|b | uses |\n| --- | ---: | --- |\n| reach | .41 [.30, .52] | prompts |\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("make_an_agent", "make_an_agent"),
+        ("a|b", "a\\|b"),
+        ("[red]x[/red]", "\\[red\\]x\\[/red\\]"),
+        ("<script>", "&lt;script&gt;"),
+        ("a&lt;b", "a&amp;lt;b"),
+        ("_x_", "\\_x\\_"),
+        ("*x* `y` \\z", "\\*x\\* \\`y\\` \\\\z"),
+        ("two\nlines\x1b[31m", "two lines \\[31m"),
+    ],
+)
+def test_names_are_text_in_markdown(name: str, escaped: str) -> None:
+    assert markdown_text(name) == escaped
+
+
+def test_csv_holds_the_whole_numbers() -> None:
+    made = records("make_an_agent", "random_seen")
+    rows = list(csv.reader(io.StringIO(to_csv(result_table(made)))))
+    assert rows[0][:4] == ["task", "make_an_agent", "make_an_agent lo", "make_an_agent hi"]
+    mean = made[0].metrics.aggregate.mean
+    assert [float(x) for x in rows[-1][1:4]] == [mean.value, *mean.ci]
+    names = Table("t", ('comma, "quote"', "x"), (("a\nb", "y"),))
+    assert next(csv.reader(io.StringIO(to_csv(names)))) == ['comma, "quote"', "x"]
+
+
+def test_long_rows_hold_every_number_of_every_record() -> None:
+    made = records("make_an_agent", "random_seen")
+    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made)]
+    assert len(rows) == 2 * 3 * len(METRICS)
+    (row,) = [r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", "aggregate", "mean")]
+    assert float(row["value"]) == made[1].metrics.aggregate.mean.value
+    assert row["dataset"] == "toy-distill-1a2b"
+    assert row["train_seeds"] == "2"
+
+
+@pytest.mark.parametrize("width", [40, 79, 80, 90, 100, 200])
+@pytest.mark.parametrize("make", [result_table, summary_table])
+def test_nothing_is_cut_off_at_any_width(make: object, width: int) -> None:
+    assert callable(make)
+    table: Table = make(records(*FIVE))
+    text = drawn(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for name in table.header:
+        assert all(piece in text for piece in re.split(r"[_ -]", name))
+    values = [cell for row in table.rows for cell in row if isinstance(cell, MetricValue)]
+    assert text.count(".") >= len(values)
+    for row in table.rows:
+        assert str(row[0]) in text  # Row names are never broken.
+        for cell in row[1:]:
+            if isinstance(cell, MetricValue):
+                assert format_value(cell.value) in text
+    intervals = sum(format_interval(cell) in text for cell in values)
+    assert intervals in (0, len(values))  # All of them, or none and a note that says so.
+    assert (intervals == 0) == ("Too narrow for the 95 % intervals" in " ".join(text.split()))
+    if width == 200:
+        assert intervals == len(values)
+        assert make is summary_table or all(name in text for name in FIVE)
+
+
+def test_five_methods_keep_their_intervals_at_80_columns() -> None:
+    table = result_table(records(*FIVE))
+    text = drawn(table, 80)
+    for row in table.rows:
+        for cell in row[1:]:
+            assert isinstance(cell, MetricValue)
+            assert format_interval(cell) in text
+
+
+def test_a_terminal_too_narrow_for_one_table_gets_several() -> None:
+    table = result_table(records(*FIVE))
+    text = drawn(table, 40)
+    assert sum(line.startswith(TASKS[0]) for line in text.splitlines()) > 1
+    rows = [line.split()[1:] for line in text.splitlines() if line.startswith("aggregate")]
+    expected = [format_value(cell.value) for cell in table.rows[-1][1:] if isinstance(cell, MetricValue)]
+    assert [value for row in rows for value in row] == expected
+
+
+def test_names_are_text_in_the_terminal() -> None:
+    hostile = "[red]x[/red][link=file:///]\x1b[31m"
+    table = result_table([sample(hostile, method__name=hostile)[0]])
+    text = drawn(table, 200)
+    assert "[red]x[/red][link=file:///]" in text.replace("\n", "")
+    assert "\x1b" not in text
