@@ -220,7 +220,8 @@ def test_a_terminal_too_narrow_for_one_table_gets_several() -> None:
 
 def test_names_are_text_in_the_terminal() -> None:
     hostile = "[red]x[/red][link=file:///]\x1b[31m"
-    table = result_table([sample(hostile, method__name=hostile)[0]])
-    text = drawn(table, 200)
-    assert "[red]x[/red][link=file:///]" in text.replace("\n", "")
-    assert "\x1b" not in text
+    record = sample(hostile)[0]
+    for table in (result_table([record]), summary_table([record])):  # As a column's name, and as a row's.
+        text = drawn(table, 250)
+        assert "[red]x[/red][link=file:///]" in text
+        assert "\x1b" not in text
