@@ -20,7 +20,8 @@ seeds the percentile interval alone covered .74 of the time for the aggregate `q
 `best_selected` (23 % and 11 % of these intervals did not even hold the point estimate).
 
 With 2 or 3 training seeds that differ much, no interval of this kind reaches its 95 % (simulated: about .85
-for `mean` where seeds explain most of the variance); more seeds are the only cure.
+for `mean` where seeds explain most of the variance); more seeds are the only cure. With one seed the
+interval is about this fit only and says nothing of the next one (simulated: .70 with moderate seed effects).
 
 The random numbers come from a generator seeded by the outcomes themselves: the same episodes give the same
 intervals.

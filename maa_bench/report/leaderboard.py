@@ -29,7 +29,8 @@ group only: same suite and layouts, split, dataset and protocol.
 
 _NOTES = """\
 **Intervals** are 95 % bootstrap intervals over training seeds, candidates and layouts; tasks are fixed. Where
-all outcomes are alike, Wilson's score interval. The aggregate is the unweighted mean over tasks.
+all outcomes are alike, Wilson's score interval. The aggregate is the unweighted mean over tasks. With one
+training seed the interval is about that one fit: another fit may well lie outside it.
 
 **Controls.** `random_seen` draws checkpoints of the training tasks, `nearest_checkpoint` takes the training
 checkpoint whose behaviour is nearest to the prompt, `random_weights` is a freshly initialised policy,
