@@ -70,9 +70,7 @@ def _git_info(package: Path) -> GitInfo | None:
         root = Path(git("rev-parse", "--show-toplevel"))
         if not (root / "maa_bench" / "__init__.py").samefile(package / "__init__.py"):
             return None
-        code = [
-            name for name in ("maa_bench", "baselines", "tasks", "pyproject.toml") if (root / name).exists()
-        ]
+        code = [name for name in ("maa_bench", "baselines", "tasks", "pyproject.toml") if (root / name).exists()]
         status = git("status", "--porcelain", "--", *(str(root / name) for name in code))
         return GitInfo(commit=git("rev-parse", "HEAD"), dirty=bool(status))
     except (OSError, subprocess.SubprocessError):

@@ -40,9 +40,7 @@ EPISODE_COLUMNS = (
     Column("task", "string", "Task name; one of the split's test tasks."),
     Column("train_seed", "int64", "Training seed of the fit that made the candidate."),
     Column("candidate", "int64", "Index of the candidate among those of this task and training seed."),
-    Column(
-        "layout_set", "string", "`select` (candidates are ranked on it) or `test` (metrics are made of it)."
-    ),
+    Column("layout_set", "string", "`select` (candidates are ranked on it) or `test` (metrics are made of it)."),
     Column("layout", "int64", "Index of the layout within its set."),
     Column("success", "bool", "Whether the success rule was met at some step."),
     Column(
@@ -164,9 +162,7 @@ def outcomes_of_episodes(table: pa.Table) -> EpisodeGrid:
         for layout_set in LAYOUT_SETS:
             rows = np.flatnonzero((codes == code) & in_set.get(layout_set, none))
             if len(rows):
-                parts[layout_set] = _grid(
-                    task, layout_set, {k: v[rows] for k, v in keys.items()}, success[rows]
-                )
+                parts[layout_set] = _grid(task, layout_set, {k: v[rows] for k, v in keys.items()}, success[rows])
         if "test" not in parts:
             raise RecordError(f"episodes: task {task!r} has no rows of layout_set 'test'")
         test, select = parts["test"], parts.get("select")
@@ -212,8 +208,7 @@ def _grid(task: str, layout_set: str, keys: dict[str, Int], success: npt.NDArray
         if twice.any():
             raise RecordError(f"episodes: task {task!r} has {times.max()} rows for {where}")
         raise RecordError(
-            f"episodes: task {task!r} has no row for {where} "
-            f"({(times == 0).sum()} of {times.size} rows are missing)"
+            f"episodes: task {task!r} has no row for {where} ({(times == 0).sum()} of {times.size} rows are missing)"
         )
     ordered = np.empty(shape, dtype=np.bool_)
     ordered.reshape(-1)[flat] = success

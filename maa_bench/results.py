@@ -209,9 +209,7 @@ def validate_record(folder: Path) -> RunRecord:
         for metric in METRICS:
             was, now = values[metric], again[task][metric]
             # A unit in the sixth decimal may go either way on another machine.
-            if any(
-                abs(a - b) > 1.5e-6 for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True)
-            ):
+            if any(abs(a - b) > 1.5e-6 for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True)):
                 raise RecordError(
                     f"{folder / RECORD}: {metric} of {task!r} is {was.value} {list(was.ci)}, "
                     f"but its episodes give {now.value} {list(now.ci)}"
@@ -244,14 +242,10 @@ def _check_agreement(record: RunRecord, grid: EpisodeGrid, table: pa.Table) -> N
         same(f"candidates of task {task!r}", candidates, record.candidates_evaluated)
         same(f"test layouts of task {task!r}", layouts, record.protocol.episodes)
         if outcomes.select is not None:
-            same(
-                f"select layouts of task {task!r}", outcomes.select.shape[2], record.protocol.select_episodes
-            )
+            same(f"select layouts of task {task!r}", outcomes.select.shape[2], record.protocol.select_episodes)
     latest = int(np.max(table.column("first_success_step").to_numpy()))
     if latest > record.protocol.horizon:
-        raise RecordError(
-            f"first_success_step: {latest} is beyond the horizon of {record.protocol.horizon} steps"
-        )
+        raise RecordError(f"first_success_step: {latest} is beyond the horizon of {record.protocol.horizon} steps")
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:
@@ -282,9 +276,7 @@ def _parse(path: Path) -> RunRecord:
         raise RecordError(f"{path}: a record is a JSON object, not a {type(raw).__name__}")
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise RecordError(
-            f"{path}: schema_version is {version!r}; this version of maa-bench reads {SCHEMA_VERSION}"
-        )
+        raise RecordError(f"{path}: schema_version is {version!r}; this version of maa-bench reads {SCHEMA_VERSION}")
     try:
         return RunRecord.model_validate_json(text, strict=True)
     except ValidationError as error:

@@ -30,10 +30,7 @@ def benchmark(
     tasks = {}
     for number, level in enumerate(difficulty):
         odds = (
-            level
-            + of_seed
-            + rng.normal(0, spread[1], (seeds, candidates, 1))
-            + rng.normal(0, spread[2], layouts + 10)
+            level + of_seed + rng.normal(0, spread[1], (seeds, candidates, 1)) + rng.normal(0, spread[2], layouts + 10)
         )
         success = rng.random(odds.shape) < 1 / (1 + np.exp(-odds))
         tasks[f"task-{number}"] = TaskOutcomes(success[..., :layouts], success[..., layouts:])
@@ -166,9 +163,7 @@ def test_point_lies_inside_every_interval() -> None:
         )
         per_task, aggregate = intervals(tasks, 100)
         for name, outcomes in tasks.items():
-            assert {m: e.value for m, e in per_task[name].items()} == all_metrics(
-                outcomes.success, outcomes.select
-            )
+            assert {m: e.value for m, e in per_task[name].items()} == all_metrics(outcomes.success, outcomes.select)
         for values in (*per_task.values(), aggregate):
             assert list(values) == list(METRICS)
             for estimate in values.values():
