@@ -82,7 +82,7 @@ class TrainingSet:
     The constructor refuses anything else, so that a test task's checkpoints cannot reach a method by mistake.
 
     Attributes:
-        suite: suite name.
+        suite: suite name, or the path of its TOML file.
         split: split name.
         spec: what the parameters mean.
         train_tasks: the split's training tasks, in the suite's order.

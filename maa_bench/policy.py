@@ -105,6 +105,16 @@ class PolicySpec:
         return array
 
 
+def initial_params(spec: PolicySpec, rng: np.random.Generator) -> Float32:
+    """Initial parameters as in the release, Xavier-uniform weights and zero biases: (n_params,) float32."""
+    flat = np.zeros(spec.n_params, np.float32)
+    for tensor in spec.tensors:
+        if len(tensor.shape) == 2:
+            limit = (6.0 / sum(tensor.shape)) ** 0.5
+            flat[tensor.start : tensor.stop] = rng.uniform(-limit, limit, tensor.stop - tensor.start)
+    return flat
+
+
 def act(spec: PolicySpec, params: Float32, obs: npt.NDArray[np.floating]) -> Float32:
     """Deterministic actions tanh(mean) of n policies, one observation each.
 

@@ -74,7 +74,7 @@ class PromptSet:
     """The prompts of one test task, and where each came from.
 
     Attributes:
-        suite: suite name, e.g. `metaworld-v1`.
+        suite: suite name, e.g. `metaworld-v1`, or the path of its TOML file.
         task: the test task's name.
         behaviors: the trajectories.
         sources: one string a prompt: dataset row id of the policy that made it.

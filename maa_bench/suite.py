@@ -64,6 +64,7 @@ class Suite:
 
     Attributes:
         name: e.g. `metaworld-v1`.
+        source: what `load_suite` was given, a name or a path: worker processes load the suite by it.
         simulator: name of the module in `maa_bench.simulators`.
         description, citation: for people.
         horizon: steps after which an episode has failed.
@@ -79,6 +80,7 @@ class Suite:
     """
 
     name: str
+    source: str
     simulator: str
     description: str
     citation: str
@@ -151,7 +153,7 @@ def load_suite(name_or_path: str) -> Suite:
         raise SuiteError(f"cannot read suite file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} is not valid TOML: {error}") from None
-    return _parse_suite(data, path)
+    return _parse_suite(data, path, name_or_path)
 
 
 def _suite_folder() -> Path:
@@ -195,10 +197,13 @@ class _Table:
         return tuple(values)
 
 
-_SUITE_KEYS = ("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy", "layouts", "tasks", "splits", "dataset")  # fmt: skip
+_SUITE_KEYS = (
+    *("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy"),
+    *("layouts", "tasks", "splits", "dataset"),
+)
 
 
-def _parse_suite(data: dict[str, Any], path: Path) -> Suite:
+def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
     top = _Table(data, "", path, _SUITE_KEYS)
     policy = _Table(top.get("policy", dict), "policy", path, ("obs_dim", "hidden", "action_dim", "activations"))
     layouts = _Table(top.get("layouts", dict), "layouts", path, ("file", "sha256", *LAYOUT_SETS))
@@ -222,6 +227,7 @@ def _parse_suite(data: dict[str, Any], path: Path) -> Suite:
         raise SuiteError(f"{path}: 'layouts.file' must be a file name beside the suite, not {file!r}")
     return Suite(
         name=top.get("name", str),
+        source=source,
         simulator=top.get("simulator", str),
         description=top.get("description", str),
         citation=top.get("citation", str),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from maa_bench.dataset.producers import distill
 from maa_bench.dataset.schema import FORMAT, arrow_schema
 from maa_bench.dataset.verify import first_success_steps, no_behavior, record_behavior
 from maa_bench.errors import DataError, SuiteError, did_you_mean
+from maa_bench.execution.local import Finished, Job, Report
 from maa_bench.files import digest, sha256_of, write_bytes, write_json
 from maa_bench.suite import Scale, Suite, load_suite
 
@@ -104,7 +105,7 @@ class ShardJob:
     config: DatasetConfig
     path: Path
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self, report: Report) -> dict[str, Any]:
         """Write the shard; returns its manifest entry."""
         from maa_bench.simulators import simulator_of
 
@@ -192,7 +193,7 @@ def build_dataset(
     suite_source: str,
     config: DatasetConfig,
     folder: Path,
-    run_jobs: Callable[[list[Any], Callable[[int, Any], None]], None],
+    run_jobs: Callable[[list[Job], Finished], None],
     done: Callable[[int, int], None],
 ) -> None:
     """Build a dataset in `folder`; shards that are there already are kept.
@@ -220,11 +221,12 @@ def build_dataset(
             entries[task] = entry
     done(len(entries), len(suite.tasks))
 
-    def finished(index: int, entry: dict[str, Any]) -> None:
+    def finished(index: int, entry: dict[str, Any]) -> Iterable[Job]:
         entries[jobs[index].task] = entry
         done(len(entries), len(suite.tasks))
+        return ()
 
-    run_jobs(jobs, finished)
+    run_jobs([*jobs], finished)
     manifest = {
         "id": dataset_id(suite, config),
         "identity": dataset_identity(suite, config),

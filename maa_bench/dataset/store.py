@@ -85,7 +85,7 @@ class CheckpointDataset:
         rows = pa.concat_tables(tables).combine_chunks()
         spec = self.suite.policy
         return TrainingSet(
-            suite=self.suite.name,
+            suite=self.suite.source,
             split=split_name,
             spec=spec,
             train_tasks=split.train,
@@ -117,7 +117,7 @@ class CheckpointDataset:
         index = list(self.suite.tasks).index(task)
         order = np.random.default_rng([seed, index]).permutation(len(table))[:shots]
         rows = table.take(order).combine_chunks()
-        return PromptSet(self.suite.name, task, self._behaviors(rows), tuple(rows["row_id"].to_pylist()))
+        return PromptSet(self.suite.source, task, self._behaviors(rows), tuple(rows["row_id"].to_pylist()))
 
     def _behaviors(self, rows: pa.Table) -> Behaviors:
         spec = self.suite.policy

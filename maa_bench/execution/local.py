@@ -1,7 +1,7 @@
 """Runs jobs on this machine: one process a core, or in this very process for one worker.
 
-A job is a picklable callable without arguments. What it computes may not depend on where or beside what it runs, so
-every job has one BLAS thread and one torch thread, in a worker and here alike.
+A job is a picklable callable that is given a way to report progress. What it computes may not depend on where or
+beside what it runs, so every job has one BLAS thread and one torch thread, in a worker and here alike.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,11 +20,24 @@ from typing import Any
 
 from maa_bench.errors import MaaBenchError
 
-Job = Callable[[], Any]
+Report = Callable[[str, int, int], None]
+"""Called by a job with (stage, done, total)."""
+
+Job = Callable[[Report], Any]
+
+Finished = Callable[[int, Any], Iterable[Job]]
+"""Called with a job's index and result; what it returns is run too, numbered on from the last job."""
+
+JOB_THREADS = 1
+"""Threads of linear algebra in a job, on every machine: another number sums in another order."""
 
 
 class WorkerLostError(MaaBenchError):
     """A worker process died."""
+
+
+REPORT_EVERY = 0.25
+"""Seconds between two looks at what running jobs report."""
 
 
 @contextmanager
@@ -48,29 +62,41 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker() -> None:
+_reports: Any = None
+"""In a worker process: the queue to the parent."""
+
+
+def _start_worker(reports: Any) -> None:
+    global _reports
+    _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Set before numpy and torch are imported by the first job.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+        os.environ[name] = str(JOB_THREADS)
 
 
-def _run(job: Job) -> Any:
-    with warnings.catch_warnings():
+def _run_in_worker(index: int, job: Job) -> Any:
+    return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
+
+
+def _run(job: Job, report: Report) -> Any:
+    with warnings.catch_warnings(), threads(JOB_THREADS):
         # Meta-World's experts warn that their actions get clipped; the user can do nothing about it.
         warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
-        if "torch" not in sys.modules and getattr(job, "needs_torch", False):
-            import torch  # noqa: F401
-        with threads(1):
-            return job()
+        return job(report)
 
 
 class LocalExecutor:
-    """Runs lists of jobs; keeps its worker processes between lists. Use as a context manager."""
+    """Runs lists of jobs; keeps its worker processes between lists. Use as a context manager.
+
+    Args:
+        workers: number of processes; default: one a core. One worker runs the jobs in this process.
+    """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cores()
         self._pool: ProcessPoolExecutor | None = None
+        self._reports: Any = None
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -86,36 +112,63 @@ class LocalExecutor:
             self._pool.shutdown()
         self._pool = None
 
-    def run(self, jobs: Sequence[Job], finished: Callable[[int, Any], None]) -> None:
-        """Run every job; `finished(index, result)` is called here, in order of completion.
+    def run(
+        self,
+        jobs: Sequence[Job],
+        finished: Finished,
+        reported: Callable[[int, str, int, int], None] = lambda *_: None,
+    ) -> None:
+        """Run every job, and those that `finished` adds, in order as far as workers are free.
+
+        Args:
+            jobs: the jobs.
+            finished: called here, in order of completion.
+            reported: called here with (job index, stage, done, total).
 
         Raises:
             WorkerLostError: a worker process was killed.
             Whatever a job raises.
         """
-        if self.workers == 1 or len(jobs) == 1:
-            for index, job in enumerate(jobs):
-                finished(index, _run(job))
+        waiting = deque(enumerate(jobs))
+        count = len(jobs)
+
+        def finish(index: int, result: Any) -> None:
+            nonlocal count
+            for job in finished(index, result):
+                waiting.append((count, job))
+                count += 1
+
+        if self.workers == 1:
+            while waiting:
+                index, job = waiting.popleft()
+                finish(index, _run(job, lambda *args, index=index: reported(index, *args)))
             return
         try:
-            self._run_in_pool(jobs, finished)
+            self._run_in_pool(waiting, finish, reported)
         except BrokenProcessPool:
             raise WorkerLostError(
                 "a worker process died (killed, or out of memory?); run the same command again: finished work is kept"
             ) from None
 
-    def _run_in_pool(self, jobs: Sequence[Job], finished: Callable[[int, Any], None]) -> None:
+    def _run_in_pool(
+        self,
+        waiting: deque[tuple[int, Job]],
+        finish: Callable[[int, Any], None],
+        reported: Callable[[int, str, int, int], None],
+    ) -> None:
         if self._pool is None:
             # spawn: a forked child would inherit torch's and numba's threads in an unknown state.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
-        pool = self._pool
-        waiting = list(enumerate(jobs))[::-1]
+            self._reports = context.SimpleQueue()
+            self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self._reports,))
         running: dict[Future[Any], int] = {}
         while waiting or running:
-            while waiting and len(running) < 2 * self.workers:
-                index, job = waiting.pop()
-                running[pool.submit(_run, job)] = index
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # One job more than workers: the next is at hand when one ends, and long ones still go first.
+            while waiting and len(running) <= self.workers:
+                index, job = waiting.popleft()
+                running[self._pool.submit(_run_in_worker, index, job)] = index
+            done, _ = wait(running, timeout=REPORT_EVERY, return_when=FIRST_COMPLETED)
+            while not self._reports.empty():
+                reported(*self._reports.get())
             for future in done:
-                finished(running.pop(future), future.result())
+                finish(running.pop(future), future.result())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maa_bench.errors import DataError
-from maa_bench.policy import Float32, PolicySpec
+from maa_bench.policy import Float32, PolicySpec, initial_params
 from maa_bench.simulators import Float64, TaskSimulator
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def clone(
 
     generator = torch.Generator().manual_seed(data_seed)
     obs, target = torch.from_numpy(observations), torch.from_numpy(actions)
-    params = torch.from_numpy(np.stack([xavier(spec, np.random.default_rng(seed)) for seed in run_seeds]))
+    params = torch.from_numpy(np.stack([initial_params(spec, np.random.default_rng(seed)) for seed in run_seeds]))
     mean, square = torch.zeros_like(params), torch.zeros_like(params)
     n_runs = len(run_seeds)
     for update in range(1, config.updates + 1):
@@ -137,16 +137,6 @@ def clone(
                 yield Snapshot(run, update, params[run].numpy().copy())
     if not bool(torch.isfinite(params).all()):
         raise DataError("behaviour cloning diverged: parameters hold NaN or infinity")
-
-
-def xavier(spec: PolicySpec, rng: np.random.Generator) -> Float32:
-    """Initial parameters as in the release, Xavier-uniform weights and zero biases: (n_params,) float32."""
-    flat = np.zeros(spec.n_params, np.float32)
-    for tensor in spec.tensors:
-        if len(tensor.shape) == 2:
-            limit = (6.0 / sum(tensor.shape)) ** 0.5
-            flat[tensor.start : tensor.stop] = rng.uniform(-limit, limit, tensor.stop - tensor.start)
-    return flat
 
 
 def batched_mean(spec: PolicySpec, params: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:

@@ -242,10 +242,7 @@ def episode(
                     if rule[3] == 1.0:
                         point[i] += rule[4 + i]
                 point[i] -= target[i]
-            if rule[0] == 0.0:
-                distance = norm3(point[0], point[1], point[2])
-            else:
-                distance = abs(point[int(rule[0]) - 1])
+            distance = norm3(point[0], point[1], point[2]) if rule[0] == 0.0 else abs(point[int(rule[0]) - 1])
             if distance <= rule[1]:
                 first = step
         if first > 0 and step >= first + after and step >= least:

@@ -1,0 +1,142 @@
+"""The cache folder: finished work under content addresses, written whole, checked when read.
+
+<cache>/format.json       which layout of the folder this is
+<cache>/datasets/<id>/    checkpoint datasets
+<cache>/fits/<key>/       what methods saved after `fit`
+<cache>/cells/<key>/      episodes of one method, training seed and task
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maa_bench import __version__
+from maa_bench.errors import CacheError
+from maa_bench.files import sha256_of, whole_folder, write_json
+from maa_bench.policy import Float32
+
+FORMAT = 1
+
+
+def default_cache_dir() -> Path:
+    """The platform's cache folder for maa-bench."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("maa-bench")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One method's episodes on one task for one training seed.
+
+    Attributes:
+        first_success: (n_candidates, n_select + n_test) int64, select layouts first; -1 where none succeeded.
+        params: (n_candidates, n_params) float32 of flat policies, else None.
+        seconds: of `generate` and `evaluate`.
+        steps: environment steps taken.
+        peak_mb: peak memory of the main process when the cell was finished, in MB (10^6 bytes).
+    """
+
+    first_success: npt.NDArray[np.int64]
+    params: Float32 | None
+    seconds: dict[str, float]
+    steps: int
+    peak_mb: float
+
+
+class Cache:
+    """Opens a cache folder, making it if needed.
+
+    Raises:
+        CacheError: it was written by another version, or cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        stamp = folder / "format.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not stamp.exists():
+                write_json(stamp, {"format": FORMAT, "maa_bench": __version__})
+            found = json.loads(stamp.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CacheError(f"cannot use the cache folder {folder}: {error.strerror}; choose --cache-dir") from None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            version = found.get("maa_bench", "?") if isinstance(found, dict) else "?"
+            raise CacheError(
+                f"cache {folder} was written by another version (maa-bench {version}); "
+                f"this is {__version__} with format {FORMAT}: delete the folder or choose another with --cache-dir"
+            )
+
+    def dataset_folder(self, dataset_id: str) -> Path:
+        """Where a dataset belongs, whether it is there or not."""
+        return self.folder / "datasets" / dataset_id
+
+    def fit_folder(self, key: str) -> Path:
+        """Where a fit belongs, whether it is there or not."""
+        return self.folder / "fits" / key
+
+    def fit_seconds(self, key: str) -> float | None:
+        """How long the fit of that key took, or None if there is none."""
+        meta = self._read_meta(self.fit_folder(key) / "meta.json")
+        return None if meta is None else float(meta["seconds"])
+
+    def _cell_folder(self, key: str) -> Path:
+        return self.folder / "cells" / key
+
+    def has_cell(self, key: str) -> bool:
+        """Whether a cell is finished."""
+        return (self._cell_folder(key) / "meta.json").exists()
+
+    def load_cell(self, key: str) -> CellResult:
+        """Read a finished cell.
+
+        Raises:
+            CacheError: a file of it is truncated or altered.
+        """
+        folder = self._cell_folder(key)
+        meta = self._read_meta(folder / "meta.json")
+        if meta is None:
+            raise CacheError(f"cache has no cell {folder}")
+        arrays = {}
+        for name, sha in meta["files"].items():
+            path = folder / name
+            try:
+                good = sha256_of(path) == sha
+            except OSError:
+                good = False
+            if not good:
+                raise CacheError(f"{path} is truncated or altered: delete {folder} and run the same command again")
+            arrays[name] = np.load(path, allow_pickle=False)
+        return CellResult(
+            arrays["first_success.npy"], arrays.get("params.npy"), meta["seconds"], meta["steps"], meta["peak_mb"]
+        )
+
+    def save_cell(self, key: str, cell: CellResult) -> None:
+        """Write a cell, whole or not at all."""
+        arrays: dict[str, npt.NDArray[Any]] = {"first_success.npy": cell.first_success}
+        if cell.params is not None:
+            arrays["params.npy"] = cell.params
+        with whole_folder(self._cell_folder(key)) as folder:
+            for name, array in arrays.items():
+                np.save(folder / name, array)
+            files = {name: sha256_of(folder / name) for name in arrays}
+            meta = {"files": files, "seconds": cell.seconds, "steps": cell.steps, "peak_mb": cell.peak_mb}
+            write_json(folder / "meta.json", meta)
+
+    def _read_meta(self, path: Path) -> dict[str, Any] | None:
+        try:
+            meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise CacheError(f"{path} is damaged: delete {path.parent} and run the same command again") from None
+        return meta

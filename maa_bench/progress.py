@@ -1,0 +1,124 @@
+"""Progress on standard error: bars with a rate and an ETA in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+LINE_EVERY = 5.0
+"""Seconds between two plain lines of one stage."""
+
+
+class Progress:
+    """Shows the stages of a run, one after the other.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Any = None
+
+    def note(self, text: str) -> None:
+        """Say one thing."""
+        if self._quiet:
+            return
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """Show one stage of `total` units; the stage is told how far it has come."""
+        if self._quiet:
+            yield Stage(name, total)
+        elif sys.stderr.isatty():
+            with self._bar_stage(name, total, unit) as stage:
+                yield stage
+        else:
+            stage = _PlainStage(name, total, unit)
+            yield stage
+            stage.close()
+
+    @contextmanager
+    def _bar_stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        from rich import progress
+        from rich.console import Console
+
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("ETA"),
+            progress.TimeRemainingColumn(elapsed_when_finished=False),
+            console=Console(stderr=True),
+        )
+        try:
+            with self._bars:
+                yield _BarStage(name, total, unit, self._bars)
+        finally:
+            self._bars = None
+
+
+class Stage:
+    """How far one stage has come."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total, self.done = name, total, 0
+        self._started = time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """`count` more units are done."""
+        self.update(self.done + count, self.total)
+
+    def update(self, done: int, total: int) -> None:
+        """`done` of `total` units are done."""
+        self.done, self.total = done, total
+        self._show()
+
+    def _show(self) -> None:
+        """Show nothing."""
+
+    def _rate(self) -> float:
+        return self.done / max(time.monotonic() - self._started, 1e-9)
+
+
+class _BarStage(Stage):
+    def __init__(self, name: str, total: int, unit: str, bars: Any) -> None:
+        super().__init__(name, total)
+        self._unit, self._bars = unit, bars
+        self._task = bars.add_task(name, total=total, rate="")
+
+    def _show(self) -> None:
+        rate = f"{self._rate():.3g} {self._unit}/s"
+        self._bars.update(self._task, completed=self.done, total=self.total, rate=rate)
+
+
+class _PlainStage(Stage):
+    def __init__(self, name: str, total: int, unit: str) -> None:
+        super().__init__(name, total)
+        self._unit, self._last = unit, time.monotonic()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY and self.done < self.total:
+            self._last = now
+            rate = self._rate()
+            eta = f"{(self.total - self.done) / rate:.0f} s" if rate else "?"
+            print(
+                f"{self.name}: {self.done}/{self.total} {self._unit}, {rate:.3g} {self._unit}/s, ETA {eta}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Say that the stage is over."""
+        seconds = time.monotonic() - self._started
+        print(f"{self.name}: {self.done}/{self.total} {self._unit} in {seconds:.1f} s", file=sys.stderr, flush=True)

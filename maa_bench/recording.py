@@ -1,0 +1,141 @@
+"""From finished cells to a run record under `results/`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maa_bench import __version__
+from maa_bench.cache import Cache, CellResult
+from maa_bench.dataset.build import training_tasks
+from maa_bench.environment import environment_info
+from maa_bench.errors import RecordError
+from maa_bench.execution.local import JOB_THREADS
+from maa_bench.files import digest
+from maa_bench.plan import Cell, Plan
+from maa_bench.protocol import PROMPT_SOURCE
+from maa_bench.record import (
+    Cost,
+    DatasetInfo,
+    MethodInfo,
+    ProtocolInfo,
+    RunRecord,
+    Seeds,
+    SplitInfo,
+    StageSeconds,
+    SuiteInfo,
+)
+from maa_bench.registry import LoadedMethod
+from maa_bench.results import load_record, metrics_of_episodes, write_record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def run_id(plan: Plan, method: LoadedMethod) -> str:
+    """Content address of a record: suite, split, and all of its cells' keys."""
+    keys = [cell.key for cell in plan.cells if cell.method is method]
+    return f"{plan.suite.name}-{plan.split.name}-{digest(keys)[:10]}"
+
+
+def record_of(
+    plan: Plan, method: LoadedMethod, results: dict[str, CellResult], cache: Cache, results_dir: Path
+) -> RunRecord:
+    """The record of one method of a plan: read if it is there already, else made of its cells and written."""
+    name = run_id(plan, method)
+    folder = results_dir / method.card.name / name
+    try:
+        return load_record(folder)
+    except RecordError:
+        pass  # not there, or damaged: the cells hold everything that it takes to write it
+    cells = [cell for cell in plan.cells if cell.method is method]
+    table = _episode_table(plan, cells, results)
+    candidates = {
+        f"{cell.train_seed}/{cell.task}": params for cell in cells if (params := results[cell.key].params) is not None
+    }
+    record = RunRecord(
+        run_id=name,
+        created_with=__version__,
+        method=MethodInfo.of(method.card, method.source),
+        suite=SuiteInfo(
+            name=plan.suite.name,
+            simulator_versions=dict(plan.suite.versions),
+            layouts_sha256=plan.suite.layouts_sha256,
+        ),
+        split=SplitInfo(name=plan.split.name, train=plan.split.train, test=plan.tasks),
+        dataset=_dataset_info(plan, cache),
+        protocol=ProtocolInfo(
+            scale=plan.protocol.scale,
+            shots=plan.protocol.shots,
+            candidates=plan.protocol.candidates,
+            episodes=plan.protocol.episodes,
+            select_episodes=plan.protocol.select_episodes,
+            horizon=plan.suite.horizon,
+            success_rule=plan.suite.success,
+            prompt_source=PROMPT_SOURCE,
+        ),
+        seeds=Seeds(train=plan.train_seeds, base=plan.base_seed),
+        metrics=metrics_of_episodes(table),
+        environment=environment_info(plan.protocol.device, JOB_THREADS),
+        cost=_cost(plan, method, cells, results, cache),
+    )
+    return write_record(folder, record, table, candidates)
+
+
+def _episode_table(plan: Plan, cells: list[Cell], results: dict[str, CellResult]) -> pa.Table:
+    import pyarrow as pa
+
+    from maa_bench.episodes import EPISODE_SCHEMA
+
+    layout_sets = [name for name, count in plan.layouts() for _ in range(count)]
+    layouts = [i for _, count in plan.layouts() for i in range(count)]
+    tables = []
+    for cell in cells:
+        first = results[cell.key].first_success
+        n, m = first.shape
+        columns: dict[str, Any] = {
+            "method": [cell.method.card.name] * first.size,
+            "suite": [plan.suite.name] * first.size,
+            "split": [plan.split.name] * first.size,
+            "task": [cell.task] * first.size,
+            "train_seed": np.full(first.size, cell.train_seed),
+            "candidate": np.repeat(np.arange(n), m),
+            "layout_set": layout_sets * n,
+            "layout": np.tile(layouts, n),
+            "success": (first > 0).ravel(),
+            "first_success_step": first.ravel(),
+        }
+        tables.append(pa.table(columns, schema=EPISODE_SCHEMA))
+    return pa.concat_tables(tables)
+
+
+def _dataset_info(plan: Plan, cache: Cache) -> DatasetInfo:
+    manifest = json.loads((cache.dataset_folder(plan.dataset_id) / "manifest.json").read_text(encoding="utf-8"))
+    config = plan.dataset_config
+    n_trained = len(training_tasks(plan.suite))
+    return DatasetInfo(
+        id=plan.dataset_id,
+        producer="distill",
+        rows=sum(shard["rows"] for shard in manifest["shards"].values()),
+        runs=n_trained * config.train_runs + len(plan.suite.tasks) * config.prompt_runs,
+    )
+
+
+def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: dict[str, CellResult], cache: Cache) -> Cost:
+    own = [results[cell.key] for cell in cells]
+    fits = [cache.fit_seconds(plan.fit_key(method, seed)) or 0.0 for seed in plan.train_seeds]
+    built = cache.dataset_folder(plan.dataset_id) / "cost.json"
+    seconds = StageSeconds(
+        dataset=json.loads(built.read_text())["seconds"] if built.exists() else 0.0,
+        fit=round(sum(fits), 3),
+        generate=round(sum(r.seconds["generate"] for r in own), 3),
+        evaluate=round(sum(r.seconds["evaluate"] for r in own), 3),
+    )
+    return Cost(
+        seconds=seconds,
+        environment_steps=sum(r.steps for r in own),
+        peak_mb=max(r.peak_mb for r in own),
+    )
