@@ -46,7 +46,7 @@ class DistillConfig:
     noise_std: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0)
     burst: int = 10
     updates: int = 3000
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 1e-3
     first_checkpoint: int = 1500
 
@@ -118,35 +118,54 @@ def clone(
 
     generator = torch.Generator().manual_seed(data_seed)
     obs, target = torch.from_numpy(observations), torch.from_numpy(actions)
-    params = torch.from_numpy(np.stack([initial_params(spec, np.random.default_rng(seed)) for seed in run_seeds]))
-    mean, square = torch.zeros_like(params), torch.zeros_like(params)
     n_runs = len(run_seeds)
+    flat = torch.from_numpy(np.stack([initial_params(spec, np.random.default_rng(seed)) for seed in run_seeds]))
+    # One leaf a tensor, of all runs: gradients of slices of one flat tensor would each be padded to its full size.
+    # The deterministic action does not depend on log_std, which keeps its initial values.
+    trained = [t for t in spec.tensors if not t.name.startswith("log_std")]
+    leaves = [flat[:, t.start : t.stop].reshape(n_runs, *t.shape).clone().requires_grad_(True) for t in trained]
+    means, squares = [torch.zeros_like(x) for x in leaves], [torch.zeros_like(x) for x in leaves]
     for update in range(1, config.updates + 1):
         rows = torch.randint(len(obs), (n_runs, config.batch_size), generator=generator)
-        params.requires_grad_(True)
-        loss = (batched_mean(spec, params, obs[rows]).tanh() - target[rows]).square().mean(dim=(1, 2)).sum()
-        (grad,) = torch.autograd.grad(loss, params)
-        with torch.no_grad():  # Adam (Kingma & Ba 2015) on the flat rows: one row a run, none mixes with another
-            mean.lerp_(grad, 0.1)
-            square.lerp_(grad * grad, 0.001)
-            step = config.learning_rate * (1 - 0.999**update) ** 0.5 / (1 - 0.9**update)
-            params = params.detach() - step * mean / (square.sqrt() + 1e-8)
-        for run in range(n_runs):
-            since = update - config.first_checkpoint
-            if since >= 0 and since % checkpoint_every[run] == 0:
-                yield Snapshot(run, update, params[run].numpy().copy())
-    if not bool(torch.isfinite(params).all()):
-        raise DataError("behaviour cloning diverged: parameters hold NaN or infinity")
+        action = batched_mean(spec, {t.name: x for t, x in zip(trained, leaves, strict=True)}, obs[rows]).tanh()
+        loss = (action - target[rows]).square().mean(dim=(1, 2)).sum()  # a sum: no run's gradient sees another
+        grads = torch.autograd.grad(loss, leaves)
+        step = config.learning_rate * (1 - 0.999**update) ** 0.5 / (1 - 0.9**update)
+        with torch.no_grad():  # Adam (Kingma & Ba 2015)
+            for leaf, grad, mean, square in zip(leaves, grads, means, squares, strict=True):
+                mean.lerp_(grad, 0.1)
+                square.mul_(0.999).addcmul_(grad, grad, value=0.001)
+                leaf.addcdiv_(mean, square.sqrt().add_(1e-8), value=-step)
+        since = update - config.first_checkpoint
+        if any(since >= 0 and since % every == 0 for every in checkpoint_every):
+            for tensor, leaf in zip(trained, leaves, strict=True):
+                flat[:, tensor.start : tensor.stop] = leaf.detach().reshape(n_runs, -1)
+            if not bool(torch.isfinite(flat).all()):
+                raise DataError("behaviour cloning diverged: parameters hold NaN or infinity")
+            for run, every in enumerate(checkpoint_every):
+                if since % every == 0:
+                    yield Snapshot(run, update, flat[run].numpy().copy())
 
 
-def batched_mean(spec: PolicySpec, params: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
-    """Differentiable mean head of n policies on a batch each: (n, p), (n, b, obs_dim) -> (n, b, action_dim)."""
+def batched_mean(spec: PolicySpec, tensors: dict[str, torch.Tensor], obs: torch.Tensor) -> torch.Tensor:
+    """Differentiable mean head of n policies on a batch each.
+
+    Args:
+        spec: the policy.
+        tensors: by name in `spec.tensors`, each (n, *shape) float32.
+        obs: (n, b, obs_dim) float32.
+
+    Returns:
+        (n, b, action_dim) float32.
+    """
     import torch
 
     functions = {"elu": torch.nn.functional.elu, "relu": torch.relu, "tanh": torch.tanh}
-    tensors = {t.name: params[:, t.start : t.stop].view(-1, *t.shape) for t in spec.tensors}
     x = obs
-    for layer, activation in enumerate(spec.activations, start=1):
-        weight, bias = tensors[f"linear{layer}.weight"], tensors[f"linear{layer}.bias"]
-        x = functions[activation](torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)))
-    return torch.baddbmm(tensors["mean.bias"].unsqueeze(1), x, tensors["mean.weight"].transpose(1, 2))
+    for layer, activation in enumerate((*spec.activations, None), start=1):
+        name = f"linear{layer}" if activation else "mean"
+        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        if activation:
+            x = functions[activation](x)
+    return x
