@@ -31,6 +31,8 @@ Finished = Callable[[int, Any], Iterable[Job]]
 JOB_THREADS = 1
 """Threads of linear algebra in a job, on every machine: another number sums in another order."""
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 class WorkerLostError(MaaBenchError):
     """A worker process died."""
@@ -46,15 +48,31 @@ def threads(count: int) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else None
-    with threadpool_limits(limits=count):
+    before = torch.get_num_threads() if torch else available_cores()
+    with threadpool_limits(limits=count), _thread_variables(count):
         if torch:
             torch.set_num_threads(count)
         try:
             yield
         finally:
-            if torch and before:
+            torch = sys.modules.get("torch")
+            if torch:
                 torch.set_num_threads(before)
+
+
+@contextmanager
+def _thread_variables(count: int) -> Iterator[None]:
+    """Libraries that are loaded meanwhile (torch is loaded by the first job that needs it) get `count` threads too."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def available_cores() -> int:
@@ -71,8 +89,7 @@ def _start_worker(reports: Any) -> None:
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Set before numpy and torch are imported by the first job.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(JOB_THREADS)
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(JOB_THREADS)))
 
 
 def _run_in_worker(index: int, job: Job) -> Any:
