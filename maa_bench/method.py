@@ -123,7 +123,7 @@ class TrainingSet:
         n = len(self.params)
         if not n:
             raise LeakError(f"training set of split {self.split!r} is empty")
-        if any(len(a) != n for a in (self.task, self.run, self.step, self.success, self.behaviors)):
+        if any(len(a) != n for a in (self.task, self.role, self.run, self.step, self.success, self.behaviors)):
             raise LeakError(f"training set of split {self.split!r} has columns of different lengths")
         for array in (self.task, self.role, self.run, self.step, self.success, self.params):
             array.setflags(write=False)

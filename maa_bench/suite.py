@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -285,6 +286,8 @@ def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
             f"{suite.layouts_sha256[:12]}...: restore the file or name a new suite version"
         )
     layouts: dict[str, npt.NDArray[np.float64]] = {}
+    if not zipfile.is_zipfile(io.BytesIO(raw)):
+        raise SuiteError(f"{path} is no .npz archive")
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         for task in suite.tasks:
             for layout_set in LAYOUT_SETS:

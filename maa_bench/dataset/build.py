@@ -52,7 +52,7 @@ def dataset_config(suite: Suite, scale: Scale) -> DatasetConfig:
     """The sizes of a scale, with the suite's own changes (`[dataset.<scale>]` in its TOML).
 
     Raises:
-        SuiteError: the suite names a setting that does not exist.
+        SuiteError: the suite names a setting that does not exist, or gives one a value that cannot be.
     """
     config = CONFIGS[scale]
     changes = dict(suite.dataset.get(scale, {}))
@@ -63,11 +63,24 @@ def dataset_config(suite: Suite, scale: Scale) -> DatasetConfig:
             raise SuiteError(
                 f"suite {suite.name}: unknown key 'dataset.{scale}.{key}'.{did_you_mean(key, own | producers)}"
             )
+        _check_setting(changes[key], getattr(config if key in own else config.distill, key), key, scale, suite.name)
     return replace(
         config,
         **{key: value for key, value in changes.items() if key in own},
         distill=replace(config.distill, **{key: value for key, value in changes.items() if key in producers}),
     )
+
+
+def _check_setting(value: Any, default: Any, key: str, scale: str, suite: str) -> None:
+    if isinstance(default, tuple):
+        good, wanted = isinstance(value, list) and all(type(v) in (int, float) for v in value), "a list of numbers"
+    elif isinstance(default, float):
+        good, wanted = type(value) in (int, float) and value > 0, "a number above 0"
+    else:
+        least = 0 if key == "tail" else 1
+        good, wanted = type(value) is int and value >= least, f"a whole number of at least {least}"
+    if not good:
+        raise SuiteError(f"suite {suite}: 'dataset.{scale}.{key}' must be {wanted}, not {value!r}")
 
 
 def dataset_identity(suite: Suite, config: DatasetConfig) -> dict[str, Any]:
