@@ -1,0 +1,74 @@
+"""The README's blocks, run as they stand, in an empty folder with a fresh cache."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"<!-- run in tests(?:: (\S+))? -->\n```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+
+pytestmark = pytest.mark.docs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reader")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder)}
+
+
+def test_the_readme_has_blocks_to_run() -> None:
+    assert {language for _, language, _ in BLOCKS} == {"bash", "python"}
+    assert len(BLOCKS) >= 4
+
+
+@pytest.mark.parametrize(("name", "language", "text"), BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
+def test_block_runs(folder: Path, name: str, language: str, text: str) -> None:
+    if language == "python":
+        script = folder / (name or "block.py")
+        script.write_text(text, encoding="utf-8")
+        commands = [[sys.executable, str(script)]]
+    else:
+        commands = [["bash", "-euc", line] for line in text.splitlines() if line.strip()]
+    for command in commands:
+        done = subprocess.run(
+            command, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=600, check=False
+        )
+        # doctor exits 1 only if something that is needed fails.
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_every_metric_and_public_name_of_the_readme_exists() -> None:
+    import maa_bench
+    from maa_bench.metrics import METRICS
+
+    table = README.partition("## What is measured")[2].partition("A success is")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(METRICS)
+    public = README.partition("The public names")[2].partition("\n\n")[0]
+    names = re.findall(r"`(\w+)`", public)
+    assert names
+    for name in names:
+        assert hasattr(maa_bench, name), name
+
+
+def test_relative_links_and_named_files_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"`(docs/[\w./-]+\.md)`", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_citation_file_is_valid() -> None:
+    from cffconvert import Citation
+
+    citation = Citation((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    citation.validate()
