@@ -1,3 +1,86 @@
-"""maa-bench: a benchmark for methods that turn a short trajectory into a whole policy."""
+"""maa-bench: a benchmark for methods that turn a short trajectory into a whole policy.
+
+What stands in `__all__` is the public API. Each name is imported when it is first used, so `import maa_bench` costs
+milliseconds and brings in no torch, no simulator and no compiler.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Context",
+    "FlatPolicies",
+    "MaaBenchError",
+    "MethodCard",
+    "PolicySpec",
+    "PromptSet",
+    "Protocol",
+    "TrainingSet",
+    "__version__",
+    "list_suites",
+    "load_record",
+    "load_suite",
+    "method_names",
+    "run",
+    "run_methods",
+]
+
+if TYPE_CHECKING:
+    from maa_bench.errors import MaaBenchError
+    from maa_bench.method import Context, FlatPolicies, MethodCard, TrainingSet
+    from maa_bench.policy import PolicySpec
+    from maa_bench.prompts import PromptSet
+    from maa_bench.protocol import Protocol
+    from maa_bench.registry import method_names
+    from maa_bench.results import load_record
+    from maa_bench.run import run, run_methods
+    from maa_bench.suite import list_suites, load_suite
+
+_HOME = {
+    "Context": "method",
+    "FlatPolicies": "method",
+    "MaaBenchError": "errors",
+    "MethodCard": "method",
+    "PolicySpec": "policy",
+    "PromptSet": "prompts",
+    "Protocol": "protocol",
+    "TrainingSet": "method",
+    "list_suites": "suite",
+    "load_record": "results",
+    "load_suite": "suite",
+    "method_names": "registry",
+    "run": "run",
+    "run_methods": "run",
+}
+"""Public name -> module of this package."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported at its first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `maa_bench.run` the function: importing the submodule of that name would set the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "run" and isinstance(value, ModuleType):
+            value = value.run
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

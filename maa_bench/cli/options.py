@@ -1,0 +1,27 @@
+"""Options that several verbs take, worded once, and the examples below a verb's help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SuiteOption = Annotated[str, typer.Option("--suite", help="Name of a suite, or path of its TOML file.")]
+ScaleOption = Annotated[str, typer.Option("--scale", help="Size of dataset and methods: small or paper.")]
+CacheDirOption = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Where finished work is kept.", show_default="the platform's cache folder"),
+]
+ResultsDirOption = Annotated[Path, typer.Option("--results-dir", help="Folder of the run records.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes.", show_default="one a core")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+DEFAULT_SUITE = "metaworld-v1"
+DEFAULT_RESULTS = Path("results")
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """The epilog of a help page: (command, what it does); the command stands in a line of its own, to be copied."""
+    return "Examples:\n" + "\n".join(f"# {what}\n$ {command}" for command, what in lines)
