@@ -1,0 +1,95 @@
+"""The protocol's bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maa_bench.errors import MethodError, ProtocolError
+from maa_bench.plan import make_plan
+from maa_bench.protocol import Protocol
+from maa_bench.run import run_methods
+from maa_bench.suite import load_suite
+
+
+@pytest.mark.parametrize("flag", ["shots", "candidates", "episodes", "select_episodes"])
+@pytest.mark.parametrize("value", [0, -3])
+def test_a_count_below_one_is_refused_by_its_flag(flag: str, value: int) -> None:
+    with pytest.raises(ProtocolError, match=f"--{flag.replace('_', '-')} must be at least 1, not {value}"):
+        Protocol(**{flag: value})  # type: ignore[arg-type]
+
+
+def test_one_of_everything_is_enough() -> None:
+    Protocol(shots=1, candidates=1, episodes=1, select_episodes=1)
+
+
+def test_an_unknown_scale_names_the_nearest() -> None:
+    with pytest.raises(ProtocolError, match=r"--scale 'papers' is unknown\. Did you mean 'paper'"):
+        Protocol(scale="papers")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "tpu:0"])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(ProtocolError, match="--device must be cpu or cuda"):
+        Protocol(device=device)
+
+
+def test_more_episodes_than_frozen_layouts_are_refused(tiny_suite: Path) -> None:
+    suite = load_suite(str(tiny_suite))
+    Protocol(episodes=4, select_episodes=3).check_serves(suite)
+    with pytest.raises(ProtocolError, match="--episodes 5: suite tiny has 4 test layouts a task"):
+        Protocol(episodes=5, select_episodes=3).check_serves(suite)
+    with pytest.raises(ProtocolError, match="--select-episodes 4: suite tiny has 3 select layouts a task"):
+        Protocol(episodes=4, select_episodes=4).check_serves(suite)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1, not 0"),
+        ({"seed": -1}, "--seed must be 0 or more, not -1"),
+        ({"workers": 0}, "--workers must be at least 1, not 0"),
+        ({"workers": -2}, "--workers must be at least 1, not -2"),
+    ],
+)
+def test_numbers_of_a_run_are_checked_before_any_work(
+    tiny_suite: Path, tiny_protocol: Protocol, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ProtocolError, match=message):
+        run_methods(
+            ["expert"], suite=str(tiny_suite), protocol=tiny_protocol, cache_dir=tmp_path / "c",
+            results_dir=tmp_path / "r", **options,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_needs_a_method(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    with pytest.raises(MethodError, match="name at least one --method"):
+        make_plan([], str(tiny_suite), protocol=tiny_protocol)
+
+
+def test_a_plan_lists_every_cell_once_with_the_controls(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    plan = make_plan(["expert", "expert"], str(tiny_suite), "unseen", None, tiny_protocol, seeds=2, seed=5)
+    assert [m.name for m in plan.methods] == ["expert", "random_seen", "nearest_checkpoint", "random_weights"]
+    assert plan.train_seeds == (5, 6)
+    assert len({cell.key for cell in plan.cells}) == len(plan.cells) == 4 * 2 * 2
+
+
+def test_everything_that_decides_a_cell_is_in_its_address(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    def key(**changes: Any) -> str:
+        protocol = Protocol(**{**tiny_protocol.as_dict(), **changes})
+        return make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-030"], protocol).cells[0].key
+
+    changed = [key(shots=3), key(candidates=2), key(episodes=3), key(select_episodes=2), key(scale="paper")]
+    assert len({key(), *changed}) == 6
+    plan = make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol, seed=1)
+    assert plan.cells[0].key != key()
+    assert key() == key()
+
+
+def test_the_tasks_beside_it_do_not_change_a_cells_address(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    one = make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-210"], tiny_protocol)
+    all_tasks = make_plan(["random_seen"], str(tiny_suite), "unseen", None, tiny_protocol)
+    assert one.cells[0].key in {cell.key for cell in all_tasks.cells}
