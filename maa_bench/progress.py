@@ -47,6 +47,9 @@ class Progress:
 
     @contextmanager
     def _bar_stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        if self._bars is not None:  # a stage within a stage: one bar more, as two displays would overwrite each other
+            yield _BarStage(name, total, unit, self._bars)
+            return
         from rich import progress
         from rich.console import Console
 

@@ -71,17 +71,20 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "building [it]\n")
 
 
-def test_a_terminal_gets_bars_also_for_stages_within_stages(
+def test_a_terminal_gets_one_display_also_for_stages_within_stages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     shown = Progress()
     with shown.stage("evaluate", 10, "episodes") as outer:
+        display = shown._bars
         with shown.stage("make_an_agent: diffusion [1]", 4, "steps") as inner:
             inner.update(4, 4)
+            assert shown._bars is display, "two displays at once overwrite each other"
             shown.note("a note in between")
         outer.advance(10)
+        assert shown._bars is display
         shown.note("a later note")
     text = capsys.readouterr().err
     assert "evaluate" in text
