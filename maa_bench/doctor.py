@@ -28,7 +28,12 @@ FAILED: Status = "FAILED"
 GL_TIMEOUT = 60.0
 """Seconds that one attempt at a rendering context may take."""
 
-_GL_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); print('made')"
+_GL_PROBE = """
+import mujoco
+empty = mujoco.MjModel.from_xml_string("<mujoco><worldbody/></mujoco>")
+renderer = mujoco.Renderer(empty, 16, 16)  # a GLContext alone may seem to work where nothing can be drawn
+print("made")
+"""
 _GL_PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
 """Off-screen backend of MuJoCo -> Debian package that it needs."""
 

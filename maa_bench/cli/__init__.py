@@ -87,6 +87,8 @@ def _os_error_line(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"cannot write {where}: {reason}; make room or use another disk (--cache-dir, --results-dir)"
+    if error.errno is None:  # numpy's report of a short write
+        return f"cannot write {where}: {reason} (disk full?)"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot use {where}: {reason}; choose a folder that you may write to (--cache-dir, --results-dir)"
     return f"cannot use {where}: {reason}"

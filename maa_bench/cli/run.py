@@ -22,6 +22,7 @@ from maa_bench.cli.options import (
     WorkersOption,
     examples,
 )
+from maa_bench.protocol import Protocol
 
 if TYPE_CHECKING:
     from maa_bench.plan import Plan
@@ -56,17 +57,23 @@ def run(
         list[str] | None,
         typer.Option("--tasks", help="Only these test tasks: a,b or repeated.", show_default="all of the split"),
     ] = None,
-    shots: Annotated[int, typer.Option("--shots", help="Prompts of each test task.")] = 20,
-    candidates: Annotated[int, typer.Option("--candidates", help="Agents generated for each task and seed.")] = 20,
-    episodes: Annotated[int, typer.Option("--episodes", help="Test layouts, one episode each, a candidate.")] = 10,
+    shots: Annotated[int, typer.Option("--shots", help="Prompts of each test task.")] = Protocol.shots,
+    candidates: Annotated[
+        int, typer.Option("--candidates", help="Agents generated for each task and seed.")
+    ] = Protocol.candidates,
+    episodes: Annotated[
+        int, typer.Option("--episodes", help="Test layouts, one episode each, a candidate.")
+    ] = Protocol.episodes,
     select_episodes: Annotated[
         int, typer.Option("--select-episodes", help="Layouts a candidate that may choose between candidates.")
-    ] = 5,
+    ] = Protocol.select_episodes,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of training seeds.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The first of them.")] = 0,
     workers: WorkersOption = None,
-    scale: ScaleOption = "small",
-    device: Annotated[str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")] = "cpu",
+    scale: ScaleOption = Protocol.scale,
+    device: Annotated[
+        str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")
+    ] = Protocol.device,
     results_dir: ResultsDirOption = DEFAULT_RESULTS,
     cache_dir: CacheDirOption = None,
     as_json: JsonOption = False,
@@ -82,7 +89,6 @@ def run(
     from maa_bench.errors import ProtocolError
     from maa_bench.plan import make_plan
     from maa_bench.progress import Progress
-    from maa_bench.protocol import Protocol
     from maa_bench.run import run_methods
 
     if any(":" in name for name in method):
