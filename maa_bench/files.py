@@ -36,8 +36,9 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        _say_where(error, path)
         raise
 
 
@@ -66,9 +67,16 @@ def whole_folder(target: Path) -> Iterator[Path]:
             os.rename(target, old / "was")
             os.rename(temporary, target)
             shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _say_where(error, target)
         raise
+
+
+def _say_where(error: BaseException, path: Path) -> None:
+    """A full disk raises an error without a file name: give it the one that was to be written."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def _umask() -> int:

@@ -92,6 +92,16 @@ def _start_worker(reports: Any) -> None:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(JOB_THREADS)))
 
 
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """A worker born here never sees Ctrl-C, not even while it still imports; ours is delivered afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run_in_worker(index: int, job: Job) -> Any:
     return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
 
@@ -183,7 +193,8 @@ class LocalExecutor:
             # One job more than workers: the next is at hand when one ends, and long ones still go first.
             while waiting and len(running) <= self.workers:
                 index, job = waiting.popleft()
-                running[self._pool.submit(_run_in_worker, index, job)] = index
+                with _sigint_blocked():
+                    running[self._pool.submit(_run_in_worker, index, job)] = index
             done, _ = wait(running, timeout=REPORT_EVERY, return_when=FIRST_COMPLETED)
             while not self._reports.empty():
                 reported(*self._reports.get())
