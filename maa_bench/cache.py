@@ -86,8 +86,14 @@ class Cache:
 
     def fit_seconds(self, key: str) -> float | None:
         """How long the fit of that key took, or None if there is none."""
-        meta = self._read_meta(self.fit_folder(key) / "meta.json")
-        return None if meta is None else float(meta["seconds"])
+        path = self.fit_folder(key) / "meta.json"
+        meta = self._read_meta(path)
+        if meta is None:
+            return None
+        try:
+            return float(meta["seconds"])
+        except (KeyError, TypeError, ValueError):
+            raise _damaged(path) from None
 
     def _cell_folder(self, key: str) -> Path:
         return self.folder / "cells" / key
@@ -107,7 +113,10 @@ class Cache:
         if meta is None:
             raise CacheError(f"cache has no cell {folder}")
         arrays = {}
-        for name, sha in meta["files"].items():
+        files = meta.get("files")
+        if not isinstance(files, dict):
+            raise _damaged(folder / "meta.json")
+        for name, sha in files.items():
             path = folder / name
             try:
                 good = sha256_of(path) == sha
@@ -116,9 +125,12 @@ class Cache:
             if not good:
                 raise CacheError(f"{path} is truncated or altered: delete {folder} and run the same command again")
             arrays[name] = np.load(path, allow_pickle=False)
-        return CellResult(
-            arrays["first_success.npy"], arrays.get("params.npy"), meta["seconds"], meta["steps"], meta["peak_mb"]
-        )
+        try:
+            return CellResult(
+                arrays["first_success.npy"], arrays.get("params.npy"), meta["seconds"], meta["steps"], meta["peak_mb"]
+            )
+        except KeyError:
+            raise _damaged(folder / "meta.json") from None
 
     def save_cell(self, key: str, cell: CellResult) -> None:
         """Write a cell, whole or not at all."""
@@ -134,9 +146,15 @@ class Cache:
 
     def _read_meta(self, path: Path) -> dict[str, Any] | None:
         try:
-            meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            meta = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
-            raise CacheError(f"{path} is damaged: delete {path.parent} and run the same command again") from None
+            raise _damaged(path) from None
+        if not isinstance(meta, dict):
+            raise _damaged(path)
         return meta
+
+
+def _damaged(path: Path) -> CacheError:
+    return CacheError(f"{path} is damaged: delete {path.parent} and run the same command again")
