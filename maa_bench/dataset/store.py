@@ -33,6 +33,7 @@ class CheckpointDataset:
         try:
             self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             identity = self.manifest["identity"]
+            made_for, layouts_sha256 = identity["suite"], identity["layouts_sha256"]
             self.id: str = self.manifest["id"]
             self._shards: dict[str, dict[str, Any]] = self.manifest["shards"]
         except FileNotFoundError:
@@ -41,8 +42,8 @@ class CheckpointDataset:
             raise DataError(
                 f"{folder / 'manifest.json'} is damaged ({error}): delete the folder {folder} and build it again"
             ) from None
-        if identity["suite"] != suite.name or identity["layouts_sha256"] != suite.layouts_sha256:
-            raise DataError(f"dataset {folder} was made for {identity['suite']}, not for {suite.name} as it is now")
+        if made_for != suite.name or layouts_sha256 != suite.layouts_sha256:
+            raise DataError(f"dataset {folder} was made for {made_for}, not for {suite.name} as it is now")
 
     def hf(self, task: str, columns: Sequence[str] | None = None) -> datasets.Dataset:
         """One task's rows as a Hugging Face `datasets.Dataset`, checked against the manifest.
