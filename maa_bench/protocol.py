@@ -29,10 +29,10 @@ class Protocol:
     """
 
     scale: Scale = "small"
-    shots: int = 20
-    candidates: int = 20
-    episodes: int = 10
-    select_episodes: int = 5
+    shots: int = 16
+    candidates: int = 16
+    episodes: int = 8
+    select_episodes: int = 4
     device: str = "cpu"
 
     def __post_init__(self) -> None:

@@ -34,9 +34,10 @@ from maa_bench.suite import load_suite
 
 
 def ensure_dataset(plan: Plan, cache: Cache, progress: Progress, executor: LocalExecutor) -> CheckpointDataset:
-    """Open the plan's dataset, building it first if the cache has none."""
+    """Open the plan's dataset, building it (or shards that were deleted) first if the cache has none."""
     folder = cache.dataset_folder(plan.dataset_id)
-    if not (folder / "manifest.json").exists():
+    whole = all((folder / name).exists() for name in ["manifest.json", *(f"{t}.parquet" for t in plan.suite.tasks)])
+    if not whole:
         progress.note(f"no dataset {plan.dataset_id} in {cache.folder}: building it ({plan.protocol.scale} scale)")
         started = time.monotonic()
         with progress.stage("dataset", len(plan.suite.tasks), "tasks") as stage:
@@ -171,7 +172,7 @@ class Campaign:
         self._episodes: dict[int, tuple[_Pending, int]] = {}
         self._jobs: list[Job] = []
         self._results: dict[str, CellResult] = {}
-        self._stages: dict[tuple[int, str], Stage] = {}
+        self._stages: dict[int, tuple[str, Stage, ExitStack]] = {}
         groups: dict[tuple[str, int], list[Cell]] = {}
         for cell in missing:
             groups.setdefault((cell.method.card.name, cell.train_seed), []).append(cell)
@@ -185,9 +186,8 @@ class Campaign:
 
     def run(self, executor: LocalExecutor) -> dict[str, CellResult]:
         """Run everything; returns the cells' results by key."""
-        with ExitStack() as self._open:
-            stage = self._progress.stage("evaluate", self._n_episodes, "episodes")
-            self._evaluate = self._open.enter_context(stage)
+        with ExitStack() as self._open, self._progress.stage("evaluate", self._n_episodes, "episodes") as evaluate:
+            self._evaluate = evaluate
             executor.run(self._jobs, self._finished, self._reported)
         return self._results
 
@@ -207,6 +207,7 @@ class Campaign:
 
     def _finished(self, index: int, result: Any) -> Iterable[Job]:
         if index in self._fits:
+            self._close_stage(index)
             return self._start_episodes(self._fits[index], result)
         pending, part = self._episodes.pop(index)
         pending.parts[part] = result.first_success
@@ -233,12 +234,19 @@ class Campaign:
         return new
 
     def _reported(self, index: int, name: str, done: int, total: int) -> None:
-        stage = self._stages.get((index, name))
-        if stage is None:
+        current, stage, _ = self._stages.get(index, ("", None, None))
+        if stage is None or current != name:
+            self._close_stage(index)
             cell = self._fits[index][0]
             title = f"{cell.method.card.name}: {name}"
             if len(self._plan.train_seeds) > 1:
                 title += f" (seed {cell.train_seed})"
-            stage = self._open.enter_context(self._progress.stage(title, total, "steps"))
-            self._stages[index, name] = stage
+            own = self._open.enter_context(ExitStack())
+            stage = own.enter_context(self._progress.stage(title, total, "steps"))
+            self._stages[index] = (name, stage, own)
         stage.update(done, total)
+
+    def _close_stage(self, index: int) -> None:
+        """A fit shows one stage at a time."""
+        if index in self._stages:
+            self._stages.pop(index)[2].close()
