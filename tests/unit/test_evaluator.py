@@ -1,0 +1,195 @@
+"""The evaluator: the same bytes however the work is cut, a fixed allotment of episodes, early stop without flips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from maa_bench import evaluator
+from maa_bench.evaluator import EpisodeJob, Episodes, episode_jobs
+from maa_bench.execution.local import Job, LocalExecutor
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import Agent, Agents, FlatPolicies
+from maa_bench.policy import initial_params
+from maa_bench.simulators import simulator_of
+from maa_bench.suite import Suite, load_suite
+
+TASK = "goal-000"
+LAYOUTS = (("select", 3), ("test", 4))
+
+
+@pytest.fixture(scope="module")
+def suite(tiny_suite: Path) -> Suite:
+    return load_suite(str(tiny_suite))
+
+
+def policies(suite: Suite, n: int) -> FlatPolicies:
+    """Policies that drift to the right, by the goal or through it and out again."""
+    rng = np.random.default_rng(5)
+    params = np.stack([rng.uniform(0.1, 2.0) * initial_params(suite.policy, rng) for _ in range(n)]).astype(np.float32)
+    bias = next(t for t in suite.policy.tensors if t.name == "mean.bias")
+    params[:, bias.start] = 1.0
+    return FlatPolicies(suite.policy, params)
+
+
+def roll(suite: Suite, agents: Agents, workers: int = 1, layouts: tuple[tuple[str, int], ...] = LAYOUTS) -> Episodes:
+    jobs = episode_jobs(suite.source, TASK, agents, layouts)
+    parts: dict[int, Episodes] = {}
+
+    def finished(index: int, result: Episodes) -> Iterable[Job]:
+        parts[index] = result
+        return ()
+
+    with LocalExecutor(workers) as executor:
+        executor.run(jobs, finished)
+    first = np.concatenate([parts[i].first_success for i in range(len(jobs))])
+    return Episodes(first, sum(p.steps for p in parts.values()), 0.0)
+
+
+class Everywhere:
+    """A stateful agent that circles outwards, started anew by `reset`; picklable as a batch of candidates."""
+
+    def __init__(self, index: int) -> None:
+        self._index, self._step = index, 0
+
+    def reset(self) -> None:
+        self._step = 0
+
+    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        self._step += 1
+        angle = 0.4 * self._index + 8.0 * np.sqrt(self._step)
+        return np.array([np.cos(angle), np.sin(angle)])
+
+
+@dataclass(frozen=True)
+class Circling:
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def agent(self, index: int) -> Agent:
+        return Everywhere(index)
+
+
+def test_first_success_is_the_same_with_one_and_with_two_workers(suite: Suite) -> None:
+    agents = policies(suite, 11)
+    one, two = roll(suite, agents, 1), roll(suite, agents, 2)
+    assert one.first_success.shape == (11, 7)
+    assert one.first_success.tobytes() == two.first_success.tobytes()
+    assert one.steps == two.steps
+    assert -1 in one.first_success
+    assert (one.first_success > 0).any()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_how_candidates_are_cut_into_jobs_changes_nothing(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    expected = {type(agents): roll(suite, agents) for agents in (policies(suite, 7), Circling(7))}
+    monkeypatch.setattr(evaluator, "CHUNK", chunk)
+    for agents in (policies(suite, 7), Circling(7)):
+        assert len(episode_jobs(suite.source, TASK, agents, LAYOUTS)) == -(-7 // chunk)
+        again = roll(suite, agents)
+        assert again.first_success.tobytes() == expected[type(agents)].first_success.tobytes()
+        assert again.steps == expected[type(agents)].steps
+
+
+def test_agents_that_are_no_flat_policies_run_in_workers_too(suite: Suite) -> None:
+    one, two = roll(suite, Circling(5), 1), roll(suite, Circling(5), 2)
+    assert one.first_success.tobytes() == two.first_success.tobytes()
+
+
+def test_a_candidate_alone_does_as_it_does_among_others(suite: Suite) -> None:
+    agents = policies(suite, 6)
+    together = roll(suite, agents).first_success
+    for i in range(6):
+        alone = FlatPolicies(suite.policy, agents.params[i : i + 1])
+        assert roll(suite, alone).first_success.tobytes() == together[i : i + 1].tobytes()
+
+
+def test_columns_are_the_first_layouts_of_each_set_in_order(suite: Suite) -> None:
+    agents = policies(suite, 4)
+    everything = roll(suite, agents).first_success
+    fewer = roll(suite, agents, layouts=(("select", 1), ("test", 2))).first_success
+    np.testing.assert_array_equal(fewer, everything[:, [0, 3, 4]])
+
+
+def test_every_candidate_gets_every_layout_whatever_it_scores(suite: Suite) -> None:
+    """Regression of a trap of metaworld.evaluation, which keeps the episodes that *finish first*, so the winners."""
+    job = episode_jobs(suite.source, TASK, HalfAgents(), (("test", 4),))[0]
+    first = job(lambda *_: None).first_success
+    assert first.shape == (1, 4)
+    assert (first > 0).mean() == 0.5
+
+
+class Half:
+    """Goes to the goal on two of the tiny suite's four test layouts, and nowhere on the others.
+
+    It fails by standing still for the whole horizon, so an evaluation that waits for N finished episodes would count
+    its quick successes first.
+    """
+
+    def __init__(self) -> None:
+        self._go: bool | None = None
+
+    def reset(self) -> None:
+        self._go = None
+
+    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if self._go is None:
+            starts = load_suite("toy-v1").layouts(TASK, "test")[:4:2]
+            self._go = bool((np.abs(starts - obs[:2]).max(axis=1) < 1e-12).any())
+        return np.clip(4 * (np.array([1.0, 0.0]) - obs[:2]), -1, 1) if self._go else np.zeros(2)
+
+
+class HalfAgents:
+    def __len__(self) -> int:
+        return 1
+
+    def agent(self, index: int) -> Agent:
+        return Half()
+
+
+def test_early_stop_leaves_any_step_success_untouched(suite: Suite) -> None:
+    agents = policies(suite, 12)
+    stopped = roll(suite, agents).first_success
+    simulator = simulator_of(suite).open_task(suite.task(TASK))
+    layouts = [layout for name, count in LAYOUTS for layout in suite.layouts(TASK, name)[:count]]
+    left_again = 0
+    for row in range(len(agents)):
+        policy = PackedPolicy(suite.policy, agents.params[row])
+        for column, layout in enumerate(layouts):
+            obs, flags = simulator.reset(layout), []
+            for _ in range(suite.horizon):
+                obs, success = simulator.step(policy.act(obs))
+                flags.append(success)
+            assert stopped[row, column] == (flags.index(True) + 1 if any(flags) else -1)
+            left_again += any(flags) and not flags[-1]
+    assert left_again, "without a policy that leaves the goal again this test shows nothing"
+
+
+def test_steps_are_counted_to_the_first_success_or_the_horizon(suite: Suite) -> None:
+    episodes = roll(suite, policies(suite, 9))
+    expected = np.where(episodes.first_success > 0, episodes.first_success, suite.horizon).sum()
+    assert episodes.steps == expected
+
+
+def test_global_random_state_is_left_alone(suite: Suite) -> None:
+    import random
+
+    before = np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index,union-attr]  # noqa: NPY002
+    roll(suite, policies(suite, 2))
+    assert (np.random.get_state()[1] == before[0]).all()  # type: ignore[index]  # noqa: NPY002
+    assert random.getstate() == before[1]
+
+
+def test_a_job_holds_only_its_own_parameters(suite: Suite) -> None:
+    jobs = episode_jobs(suite.source, TASK, policies(suite, 9), LAYOUTS)
+    assert [len(job.agents) for job in jobs] == [4, 4, 1]
+    assert all(isinstance(job, EpisodeJob) for job in jobs)
