@@ -59,7 +59,7 @@ class Behaviors:
 
         Order: s_0, a_0, a_1, a_2, s_3, a_3, a_4, a_5, ... (the release keeps every third state).
         """
-        n, _, obs_dim = self.observations.shape
+        n = len(self)
         states = self.observations[:, ::STRIDE]
         actions = self.actions.reshape(n, SEGMENT // STRIDE, STRIDE * self.actions.shape[2])
         return np.concatenate([states, actions], axis=2).reshape(n, -1).astype(np.float32)

@@ -109,7 +109,8 @@ def step_trajectory(
     simulator: TaskSimulator, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int
 ) -> Trajectory:
     """The plain loop behind `TaskSimulator.trajectory`."""
-    observations, actions = [simulator.reset(layout)], []
+    observations = [simulator.reset(layout)]
+    actions: list[Float32] = []
     first = -1
     while len(actions) < horizon and (first < 0 or len(actions) < max(least, first + after)):
         actions.append(policy.act(observations[-1]))

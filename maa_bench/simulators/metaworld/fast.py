@@ -87,7 +87,7 @@ class FastTask(StockTask):
         position = views[kind][_id(model, kind, name)]
         is_matrix = rules.quaternion[0] == "geom"
         if isinstance(rules.quaternion[0], str):
-            _, name = rules.quaternion  # type: ignore[misc]
+            _, name = rules.quaternion
             orientation = (
                 data.geom_xmat[_id(model, "geom", name)] if is_matrix else data.xquat[_id(model, "body", name)]
             )

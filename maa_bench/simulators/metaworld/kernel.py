@@ -28,8 +28,7 @@ NEEDS_STOCK = -2
 """Status of an episode with a rotation that scipy would first make orthogonal: stock must roll it."""
 
 
-@intrinsic
-def _call(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
+def _call_signature(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
     """Call the C function at an address with two pointers: void f(const mjModel*, mjData*).
 
     An address as an argument, unlike a ctypes function as a global, lets numba cache the compiled loop on disk.
@@ -43,6 +42,9 @@ def _call(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+_call: Any = intrinsic(_call_signature)
 
 
 @numba.njit(cache=True, nogil=True)

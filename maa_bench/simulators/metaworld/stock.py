@@ -51,7 +51,8 @@ class StockTask:
 
     def expert(self) -> Agent:
         """The scripted policy that Meta-World ships for this task."""
-        return _Expert(ENV_POLICY_MAP[self._env_id]())
+        policy: Any = ENV_POLICY_MAP[self._env_id]  # typed as the abstract base, though each is a concrete class
+        return _Expert(policy())
 
     def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
         """See `TaskSimulator`."""
