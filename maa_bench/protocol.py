@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from maa_bench.errors import ProtocolError, did_you_mean
-from maa_bench.suite import Scale, Suite
+
+if TYPE_CHECKING:
+    from maa_bench.suite import Scale, Suite
 
 PROMPT_SOURCE = "trained"
 """Prompts are successful trajectories of policies trained on the test task, in runs that nothing else uses."""
@@ -36,6 +38,8 @@ class Protocol:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        from maa_bench.suite import Scale  # here, because it brings numpy, and `--help` needs the defaults alone
+
         if self.scale not in get_args(Scale):
             raise ProtocolError(f"--scale {self.scale!r} is unknown.{did_you_mean(self.scale, get_args(Scale))}")
         for flag, value in (
