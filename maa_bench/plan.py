@@ -14,7 +14,7 @@ from maa_bench.dataset.build import DatasetConfig, dataset_config, dataset_id
 from maa_bench.errors import MethodError, ProtocolError
 from maa_bench.files import digest
 from maa_bench.protocol import Protocol
-from maa_bench.registry import CONTROLS, LoadedMethod, load_method
+from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
 from maa_bench.suite import Split, Suite, load_suite
 
 
@@ -104,7 +104,7 @@ def make_plan(
         tasks=tuple(t for t in chosen.test if not tasks or t in tasks),
         protocol=protocol,
         train_seeds=tuple(range(seed, seed + seeds)),
-        methods=[load_method(name) for name in names],
+        methods=load_methods(names),
         dataset_config=config,
         dataset_id=dataset_id(loaded_suite, config),
         base_seed=seed,

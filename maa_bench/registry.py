@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -29,7 +29,8 @@ class LoadedMethod:
         make: called with `scale=`, gives a fresh method.
         card: its card.
         source: distribution and version, or the module path for `package.module:Class`.
-        fingerprint: SHA-256 over the source files of its package: results of older code are not taken for its own.
+        fingerprint: SHA-256 over its class's name and the source files of its package: results of older code are not
+            taken for its own.
     """
 
     name: str
@@ -65,7 +66,25 @@ def load_method(name: str) -> LoadedMethod:
     for attribute in ("fit", "generate"):
         if not callable(getattr(make, attribute, None)):
             raise MethodError(f"method {name!r}: {entry.value} has no method `{attribute}`")
-    return LoadedMethod(name, make, card, source, _fingerprint(module))
+    return LoadedMethod(name, make, card, source, _fingerprint(module, make))
+
+
+def load_methods(names: Iterable[str]) -> list[LoadedMethod]:
+    """Import methods in order, each once, by whatever names it is asked for.
+
+    Raises:
+        MethodError: as `load_method`, or two methods whose cards bear the same name (whose rows would be mixed).
+    """
+    found: dict[str, LoadedMethod] = {}
+    for name in names:
+        method = load_method(name)
+        other = found.setdefault(method.card.name, method)
+        if other.make is not method.make:
+            raise MethodError(
+                f"methods {other.name!r} and {name!r} both have the card name {method.card.name!r}: "
+                "give one of them a name of its own"
+            )
+    return list(found.values())
 
 
 def _entry_points() -> dict[str, EntryPoint]:
@@ -89,12 +108,13 @@ def _import(entry: EntryPoint) -> tuple[Any, ModuleType]:
     return getattr(module, attribute), module
 
 
-def _fingerprint(module: ModuleType) -> str:
+def _fingerprint(module: ModuleType, make: Any) -> str:
     file = Path(module.__file__ or "")
     package = getattr(module, "__path__", None) or module.__package__
     folder = file.parent
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".toml")) if package else [file]
-    total = hashlib.sha256()
+    # The class's name too: two classes of one file may share a card, by inheritance for example.
+    total = hashlib.sha256(str(getattr(make, "__qualname__", make)).encode() + b"\0")
     for path in files:
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
