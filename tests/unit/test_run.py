@@ -1,0 +1,457 @@
+"""The main job end to end on the tiny suite: records, reuse, strangers' methods, broken contracts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maa_bench import work
+from maa_bench.errors import MethodError
+from maa_bench.files import sha256_of
+from maa_bench.plan import make_plan
+from maa_bench.progress import Progress
+from maa_bench.protocol import Protocol
+from maa_bench.record import RunRecord
+from maa_bench.registry import CONTROLS
+from maa_bench.results import CANDIDATES, EPISODES, RECORD, load_episodes, validate_record
+from maa_bench.run import run_methods
+from maa_bench.suite import load_suite
+
+Run = Callable[..., list[RunRecord]]
+
+METHODS = '''
+from pathlib import Path
+import numpy as np
+from maa_bench.method import FlatPolicies, MethodCard
+
+LOG = Path(__file__).with_suffix(".log")
+
+
+def card(name, **more):
+    return MethodCard(name=name, family="generator", summary="A stranger's.", **more)
+
+
+def log(word):
+    with LOG.open("a") as file:
+        file.write(word + "\\n")
+
+
+class Mean:
+    """The mean of the training set, a little off for each candidate."""
+
+    card = card("mean_of_seen")
+
+    def __init__(self, scale="small"):
+        self.scale = scale
+
+    def fit(self, training_set, context):
+        log("fit")
+        context.progress("adding up", 1, 1)
+        self.spec, self.params = training_set.spec, training_set.params.mean(axis=0)
+
+    def generate(self, prompts, n, context):
+        log("generate " + prompts.task)
+        noise = context.rng(*prompts.task.encode()).standard_normal((n, len(self.params)))
+        return FlatPolicies(self.spec, (self.params + 0.01 * noise).astype(np.float32))
+
+
+class Saved(Mean):
+    card = card("saved")
+
+    def save(self, folder):
+        np.save(folder / "mean.npy", self.params)
+
+    def load(self, folder, training_set):
+        log("load")
+        self.spec, self.params = training_set.spec, np.load(folder / "mean.npy")
+
+
+class Heading:
+    """Not a flat policy: remembers where the prompt ended and steers there."""
+
+    card = card("heading")
+
+    def __init__(self, scale="small"):
+        pass
+
+    def fit(self, training_set, context):
+        pass
+
+    def generate(self, prompts, n, context):
+        goals = prompts.behaviors.outcome[:, 0, :2].astype(np.float64)
+        return Headings(goals[np.arange(n) % len(goals)])
+
+
+class Headings:
+    def __init__(self, goals):
+        self.goals = goals
+
+    def __len__(self):
+        return len(self.goals)
+
+    def agent(self, index):
+        return Steer(self.goals[index])
+
+
+class Steer:
+    def __init__(self, goal):
+        self.goal = goal
+
+    def reset(self):
+        pass
+
+    def act(self, obs):
+        return np.clip(4 * (self.goal - obs[:2]), -1, 1)
+
+
+class Broken(Mean):
+    card = card("broken")
+    answer = None
+
+    def generate(self, prompts, n, context):
+        good = super().generate(prompts, n, context).params
+        return {
+            "nothing": lambda: None,
+            "array": lambda: good,
+            "too few": lambda: FlatPolicies(self.spec, good[:-1]),
+            "nan": lambda: FlatPolicies(self.spec, np.where(np.arange(good.shape[1]) == 3, np.nan, good)),
+            "wrong size": lambda: FlatPolicies(self.spec, good[:, :-1]),
+            "raises": lambda: 1 / 0,
+            "other spec": lambda: other_spec(n),
+        }[self.answer]()
+
+
+def other_spec(n):
+    from maa_bench.policy import PolicySpec
+    spec = PolicySpec(4, (5,), 2, ("relu",))
+    return FlatPolicies(spec, np.zeros((n, spec.n_params), np.float32))
+
+
+class Nothing(Broken): answer = "nothing"
+class Array(Broken): answer = "array"
+class TooFew(Broken): answer = "too few"
+class Nan(Broken): answer = "nan"
+class WrongSize(Broken): answer = "wrong size"
+class Raises(Broken): answer = "raises"
+class OtherSpec(Broken): answer = "other spec"
+
+
+class FitRaises(Mean):
+    def fit(self, training_set, context):
+        raise RuntimeError("no luck")
+
+
+class Writes(Mean):
+    def fit(self, training_set, context):
+        training_set.params[0] = 0.0
+'''
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An importable module of strangers' methods, which logs what is called."""
+    name = f"strangers_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(METHODS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+@pytest.fixture
+def calls(module: str, tmp_path: Path) -> Callable[[], list[str]]:
+    """What was called since it was last asked."""
+    log = tmp_path / f"{module}.log"
+
+    def read() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return lines
+
+    return read
+
+
+@pytest.fixture
+def run(tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, tmp_path: Path, monkeypatch: Any) -> Run:
+    """`run_methods` on the tiny suite; other engineers' commits in between shall not show in the record."""
+    monkeypatch.setattr("maa_bench.environment._git_info", lambda package: None)
+
+    def call(*methods: str, **options: Any) -> list[RunRecord]:
+        defaults: dict[str, Any] = {
+            "suite": str(tiny_suite),
+            "protocol": tiny_protocol,
+            "workers": 1,
+            "results_dir": tmp_path / "results",
+            "cache_dir": tiny_cache_copy,
+            "progress": Progress(quiet=True),
+        }
+        return run_methods(methods, **{**defaults, **options})
+
+    return call
+
+
+def record_folders(results: Path) -> dict[str, Path]:
+    return {path.parent.parent.name: path.parent for path in results.glob("*/*/record.json")}
+
+
+def file_bytes(results: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(results.rglob("*")) if path.is_file()}
+
+
+def test_a_run_writes_records_of_the_method_and_the_controls(run: Run, module: str, tmp_path: Path) -> None:
+    records = run(f"{module}:Mean")
+    assert [record.method.name for record in records] == ["mean_of_seen", *CONTROLS]
+    folders = record_folders(tmp_path / "results")
+    assert set(folders) == {"mean_of_seen", *CONTROLS}
+    for record in records:
+        folder = folders[record.method.name]
+        assert validate_record(folder) == record
+        assert record.run_id == folder.name
+        assert record.split.test == ("goal-030", "goal-210")
+        assert set(record.metrics.tasks) == {"goal-030", "goal-210"}
+        candidates = 1 if record.method.name == "expert" else 3
+        assert load_episodes(folder).num_rows == 2 * candidates * (3 + 4)
+        assert record.cost.environment_steps > 0
+    assert records[-1].metrics.aggregate.mean.value == 1.0, "the expert is the ceiling"
+
+
+def test_generated_weights_are_in_the_record_by_their_hash(run: Run, module: str, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    (record, *_) = run(f"{module}:Mean")
+    folder = record_folders(tmp_path / "results")["mean_of_seen"]
+    assert record.files[CANDIDATES].sha256 == sha256_of(folder / CANDIDATES)
+    assert record.files[EPISODES].sha256 == sha256_of(folder / EPISODES)
+    arrays = load_file(folder / CANDIDATES)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "0/goal-030": (3, 420),
+        "0/goal-210": (3, 420),
+    }
+    expert = record_folders(tmp_path / "results")["expert"]
+    assert not (expert / CANDIDATES).exists()
+
+
+def test_weights_in_the_record_make_its_episodes_again(run: Run, module: str, tmp_path: Path, tiny_suite: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from maa_bench.evaluator import EpisodeJob
+    from maa_bench.method import FlatPolicies
+
+    run(f"{module}:Mean")
+    folder = record_folders(tmp_path / "results")["mean_of_seen"]
+    rows = load_episodes(folder).to_pandas().query("task == 'goal-210' and layout_set == 'test'")
+    spec = load_suite(str(tiny_suite)).policy
+    agents = FlatPolicies(spec, load_file(folder / CANDIDATES)["0/goal-210"])
+    job = EpisodeJob(str(tiny_suite), "goal-210", agents, (0, 1, 2), (("test", 4),))
+    np.testing.assert_array_equal(job(lambda *_: None).first_success.ravel(), rows["first_success_step"])
+
+
+def test_a_second_run_does_nothing_and_gives_the_same_bytes(
+    run: Run, module: str, calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(f"{module}:Mean")
+    assert calls() == ["fit", "generate goal-030", "generate goal-210"]
+    before = file_bytes(tmp_path / "results")
+    monkeypatch.setattr(work.Campaign, "run", lambda *_: pytest.fail("work was done again"))
+    assert run(f"{module}:Mean") == first
+    assert file_bytes(tmp_path / "results") == before
+    shutil.rmtree(tmp_path / "results")
+    assert run(f"{module}:Mean") == first
+    assert file_bytes(tmp_path / "results") == before
+    assert calls() == []
+
+
+def test_a_run_with_two_workers_has_the_same_episodes_and_weights(run: Run, module: str, tmp_path: Path) -> None:
+    cold = tmp_path / "cold"
+    shutil.copytree(tmp_path / "cache", cold)
+    run(f"{module}:Mean", f"{module}:Heading", workers=1)
+    run(f"{module}:Mean", f"{module}:Heading", workers=2, cache_dir=cold, results_dir=tmp_path / "two")
+    one, two = file_bytes(tmp_path / "results"), file_bytes(tmp_path / "two")
+    assert set(one) == set(two)
+    for name in one:
+        if not name.endswith(RECORD):
+            assert one[name] == two[name], name
+    for name in (name for name in one if name.endswith(RECORD)):
+        records = [json.loads(content[name]) for content in (one, two)]
+        for record in records:
+            del record["cost"]
+        assert records[0] == records[1]
+
+
+def test_a_damaged_record_is_written_again(run: Run, module: str, tmp_path: Path) -> None:
+    run(f"{module}:Mean")
+    before = file_bytes(tmp_path / "results")
+    folder = record_folders(tmp_path / "results")["mean_of_seen"]
+    (folder / EPISODES).write_bytes((folder / EPISODES).read_bytes()[:-20])
+    run(f"{module}:Mean")
+    assert file_bytes(tmp_path / "results") == before
+
+
+def test_more_training_seeds_add_only_their_own_work(run: Run, module: str, calls: Callable[[], list[str]]) -> None:
+    (one, *_) = run(f"{module}:Mean")
+    calls()
+    (two, *_) = run(f"{module}:Mean", seeds=2)
+    assert calls() == ["fit", "generate goal-030", "generate goal-210"]
+    assert (one.seeds.train, two.seeds.train) == ((0,), (0, 1))
+    assert one.run_id != two.run_id
+
+
+def test_seeds_give_other_candidates_and_are_told_apart_in_the_episodes(run: Run, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    run("random_weights", seeds=2, seed=4)
+    folder = record_folders(tmp_path / "results")["random_weights"]
+    arrays = load_file(folder / CANDIDATES)
+    assert set(arrays) == {f"{seed}/{task}" for seed in (4, 5) for task in ("goal-030", "goal-210")}
+    assert len({array.tobytes() for array in arrays.values()}) == 4
+    assert set(load_episodes(folder).column("train_seed").to_pylist()) == {4, 5}
+
+
+def test_agents_need_not_be_flat_policies(run: Run, module: str, tmp_path: Path) -> None:
+    (record, *_) = run(f"{module}:Heading")
+    assert record.metrics.aggregate.mean.value == 1.0, "it reads the goal off the prompt"
+    assert CANDIDATES not in record.files
+    assert not (record_folders(tmp_path / "results")["heading"] / CANDIDATES).exists()
+
+
+def test_a_strangers_method_runs_exactly_like_a_registered_one(
+    run: Run, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same class by `module:Class` and by entry point: same bytes but for the way it was named."""
+    from importlib.metadata import EntryPoint
+
+    from maa_bench import registry
+
+    named = run("maa_bench.baselines.controls:NearestCheckpoint", results_dir=tmp_path / "by_class")[0]
+    registered = run("nearest_checkpoint", results_dir=tmp_path / "by_name")[0]
+    assert named.run_id == registered.run_id
+    assert named.metrics == registered.metrics
+    assert named.files == registered.files
+
+    ours = registry.entry_points(group=registry.GROUP)
+    added = EntryPoint("theirs", f"{module}:Mean", registry.GROUP)
+    by_class = run(f"{module}:Mean", results_dir=tmp_path / "a")[0]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, added])
+    by_name = run("theirs", results_dir=tmp_path / "b", cache_dir=_only_the_dataset(tmp_path))[0]
+    assert by_name.run_id == by_class.run_id
+    assert by_name.files == by_class.files
+
+
+def _only_the_dataset(tmp_path: Path) -> Path:
+    fresh = tmp_path / "fresh"
+    shutil.copytree(tmp_path / "cache", fresh)
+    for name in ("fits", "cells"):
+        shutil.rmtree(fresh / name)
+    return fresh
+
+
+def test_a_change_of_the_methods_source_changes_the_run(
+    run: Run, module: str, calls: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    (before, *_) = run(f"{module}:Mean")
+    file = tmp_path / f"{module}.py"
+    file.write_text(file.read_text() + "# a change\n")
+    calls()
+    (after, *_) = run(f"{module}:Mean")
+    assert after.run_id != before.run_id
+    assert "fit" in calls(), "results of older code are not taken for its own"
+
+
+def test_a_method_that_saves_is_not_fitted_again(run: Run, module: str, calls: Callable[[], list[str]]) -> None:
+    run(f"{module}:Saved", tasks=["goal-030"])
+    assert calls() == ["fit", "generate goal-030"]
+    run(f"{module}:Saved")
+    assert calls() == ["load", "generate goal-210"]
+
+
+def test_finished_cells_are_kept_when_a_run_is_stopped(
+    run: Run, module: str, calls: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from maa_bench.cache import Cache
+
+    save, saved = Cache.save_cell, []
+
+    def stop_at_the_second(self: Cache, key: str, cell: Any) -> None:
+        if saved:
+            raise KeyboardInterrupt
+        saved.append(key)
+        save(self, key, cell)
+
+    monkeypatch.setattr(Cache, "save_cell", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(f"{module}:Mean")
+    assert [path.name for path in (tmp_path / "cache" / "cells").iterdir()] == saved
+    assert not (tmp_path / "results").exists()
+    monkeypatch.setattr(Cache, "save_cell", save)
+    (resumed, *_) = run(f"{module}:Mean")
+    shutil.rmtree(tmp_path / "cache" / "cells")
+    (fresh, *_) = run(f"{module}:Mean", results_dir=tmp_path / "fresh")
+    assert resumed.files == fresh.files
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Nothing", "generate for task 'goal-030' returned NoneType, not Agents"),
+        ("Array", "generate for task 'goal-030' returned ndarray, not Agents"),
+        ("TooFew", "returned 2 candidates, not 3"),
+        ("Nan", "generate for task 'goal-030': policy parameters of row 0 hold NaN"),
+        ("WrongSize", r"policy parameters have shape \(3, 419\)"),
+        ("Raises", "generate for task 'goal-030' raised ZeroDivisionError"),
+        ("OtherSpec", "returned policies gaussian-4-5relu-2, not gaussian-4-16elu-16relu-2"),
+        ("FitRaises", "fit raised RuntimeError: no luck"),
+        ("Writes", "fit raised ValueError: .*read-only"),
+    ],
+)
+def test_a_method_that_breaks_its_contract_is_named(
+    run: Run, module: str, tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(MethodError, match=rf"method '{module}:{name}': .*{message}"):
+        run(f"{module}:{name}")
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_methods_of_one_name_do_not_mix(run: Run, module: str) -> None:
+    """Regression: cells were grouped by the card's name, so the second got the first one's candidates."""
+    with pytest.raises(MethodError, match="both have the card name 'mean_of_seen'"):
+        run(f"{module}:Mean", f"{module}:Writes")
+
+
+def test_two_classes_of_one_file_and_card_do_not_share_results(run: Run, module: str) -> None:
+    run(f"{module}:Mean")
+    with pytest.raises(MethodError, match="Writes': fit raised"):
+        run(f"{module}:Writes")
+
+
+def test_one_method_by_two_names_is_run_once(run: Run, module: str) -> None:
+    records = run("random_seen", "maa_bench.baselines.controls:RandomSeen")
+    assert [record.method.name for record in records].count("random_seen") == 1
+
+
+def test_an_empty_cache_says_so_and_builds_the_dataset(
+    run: Run, tiny_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("random_weights", cache_dir=tmp_path / "new", progress=Progress())
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[0].startswith("no dataset tiny-")
+    assert "building it (small scale)" in lines[0]
+    assert any(line.startswith("dataset: 6/6 tasks in ") for line in lines)
+    assert any(line.startswith("evaluate: ") and "episodes in" in line for line in lines)
+    (old,), (new,) = (tiny_cache / "datasets").iterdir(), (tmp_path / "new" / "datasets").iterdir()
+    assert new.name == old.name
+    assert (new / "manifest.json").read_bytes() == (old / "manifest.json").read_bytes()
+
+
+def test_run_ids_name_suite_split_and_content(run: Run, tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    from maa_bench.recording import run_id
+
+    plan = make_plan(["expert"], str(tiny_suite), "unseen", None, tiny_protocol)
+    other = make_plan(["expert"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol)
+    assert run_id(plan, plan.methods[0]).startswith("tiny-unseen-")
+    assert run_id(plan, plan.methods[0]) != run_id(other, other.methods[0])
