@@ -115,9 +115,10 @@ def test_help_and_lists_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from maa_bench.cli import main\n"
-        "for line in ['--help', 'run --help', 'data --help', 'list methods', 'list suites', 'list tasks',\n"
-        "             'list splits', 'list methods --json']:\n"
-        "    assert main(line.split()) == 0, line\n"
+        "def run(*lines): assert [main(line.split()) for line in lines] == [0] * len(lines)\n"
+        "run('--help', 'run --help', 'data --help', '--version')\n"
+        "assert 'numpy' not in sys.modules\n"
+        "run('list methods', 'list suites', 'list tasks', 'list splits', 'list methods --json')\n"
         "heavy = 'torch metaworld mujoco gymnasium numba pandas datasets pyarrow scipy diffusers'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
     )
