@@ -61,13 +61,15 @@ class ParameterAutoencoder(nn.Module):
         return self.decode(_blend_noise(latent, latent_noise, generator).clamp(-1.0, 1.0))
 
     @torch.no_grad()
-    def fit_pca(self, params: Tensor) -> ParameterAutoencoder:
+    def fit_pca(self, params: Tensor, generator: torch.Generator) -> ParameterAutoencoder:
         """Set both maps to the best linear ones for `params` (n, n_params), in closed form. Returns itself.
 
         Encoder and decoder have no bias, so the components are those of the raw, not of the centred,
-        parameters; the mean policy is then (nearly) the first. Each token is scaled so that its largest entry
-        over the data is 1, which keeps the two tokens comparable for the 'limits' normaliser that they share.
-        Where the data have fewer directions than `width`, the spare features are 0.
+        parameters; the mean policy is then (nearly) the first. The components are turned by a random rotation
+        drawn from `generator` (a CPU one), so that all features vary alike: the 'limits' normaliser then
+        stretches them alike, and errors of the latent weigh as much as the errors of the parameters that they
+        make. Unturned, the last component would weigh as much as the first. Each token is scaled so that its
+        largest entry over the data is 1, because the two tokens share that normaliser.
         """
         if not isinstance(self.norm, nn.Identity):
             raise ValueError("fit_pca needs an autoencoder without layer_norm")
@@ -78,10 +80,12 @@ class ParameterAutoencoder(nn.Module):
             squares, vectors = torch.linalg.eigh(chunk @ chunk.T)
             keep = (squares > 1e-10 * squares[-1]).nonzero().flatten().flip(0)[: self.width]
             components = chunk.T @ (vectors[:, keep] / squares[keep].sqrt())
-            size = (chunk @ components).abs().max().clamp_min(1e-12)
-            down, up = cast(Tensor, encoder.weight), cast(Tensor, decoder.weight)
-            down.zero_()[: len(keep)] = (components / size).T.float()
-            up.zero_()[:, : len(keep)] = (components * size).float()
+            gaussian = torch.randn(self.width, self.width, dtype=torch.float64, generator=generator)
+            rotation = torch.linalg.qr(gaussian)[0].to(params.device)
+            axes = components @ rotation[: len(keep)]
+            size = (chunk @ axes).abs().max().clamp_min(1e-12)
+            cast(Tensor, encoder.weight).copy_((axes / size).T)
+            cast(Tensor, decoder.weight).copy_(axes * size)
         return self
 
 

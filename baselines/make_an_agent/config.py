@@ -74,7 +74,10 @@ class EmbeddingConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """Sizes as in `unet.py`, steps as in `diffusion.py`."""
+    """Sizes as in `unet.py`, steps as in `diffusion.py`.
+
+    `condition_noise` is the standard deviation of the noise added to the normalised condition in training.
+    """
 
     widths: tuple[int, ...]
     kernel: int
@@ -82,6 +85,7 @@ class DiffusionConfig:
     step_width: int
     train_steps: int
     inference_steps: int
+    condition_noise: float
     training: TrainingConfig
 
 

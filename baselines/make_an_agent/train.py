@@ -51,7 +51,7 @@ def fit_autoencoder(generator: PolicyGenerator, params: Tensor, config: Config, 
     model, settings = generator.autoencoder, config.autoencoder
     chance = context.torch_generator(AUTOENCODER)
     if settings.init == "pca":
-        model.fit_pca(params)
+        model.fit_pca(params, chance)
 
     def loss(rows: Tensor) -> Tensor:
         rebuilt = model(params[rows], settings.input_noise, settings.latent_noise, chance)
@@ -89,16 +89,22 @@ def fit_diffusion(
     generator: PolicyGenerator, latent: Tensor, condition: Tensor, config: Config, context: Context
 ) -> None:
     """Fit the denoiser to the pairs of latent (n, 2, width) and condition (n, condition)."""
-    chance = context.torch_generator(DIFFUSION)
+    settings, chance = config.diffusion, context.torch_generator(DIFFUSION)
+
+    def normal(*shape: int) -> Tensor:
+        # Drawn on the CPU, then moved: every device sees the same noise.
+        return torch.randn(shape, generator=chance).to(latent.device)
 
     def loss(rows: Tensor) -> Tensor:
-        # Drawn on the CPU, then moved: every device sees the same noise.
-        noise = torch.randn((len(rows), *generator.latent_shape), generator=chance).to(latent.device)
-        steps = torch.randint(config.diffusion.train_steps, (len(rows),), generator=chance)
-        return generator.diffusion_loss(latent[rows], condition[rows], noise, steps.to(latent.device))
+        noise = normal(len(rows), *generator.latent_shape)
+        steps = torch.randint(settings.train_steps, (len(rows),), generator=chance).to(latent.device)
+        given = condition[rows]
+        if settings.condition_noise:
+            given = given + settings.condition_noise * normal(*given.shape)
+        return generator.diffusion_loss(latent[rows], given, noise, steps)
 
     parameters = generator.unet.parameters()
-    minimize("diffusion", parameters, loss, len(latent), config.diffusion.training, context, chance)
+    minimize("diffusion", parameters, loss, len(latent), settings.training, context, chance)
 
 
 def minimize(

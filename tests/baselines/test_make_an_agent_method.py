@@ -313,16 +313,18 @@ def test_closed_form_autoencoder_rebuilds_low_rank_parameters() -> None:
     from maa_bench.baselines.make_an_agent.autoencoder import ParameterAutoencoder
 
     params = torch.tensor(training_set().params)
-    model = ParameterAutoencoder(SPEC.chunks, 16, layer_norm=False).requires_grad_(False).fit_pca(params)
+    model = ParameterAutoencoder(SPEC.chunks, 16, layer_norm=False).requires_grad_(False)
+    chance = torch.Generator().manual_seed(0)
+    model.fit_pca(params, chance)
     latent = model.encode(params).detach()
     assert latent.shape == (len(params), 2, 16)
     assert float(latent.abs().max()) <= 1.01
     assert float((model.decode(latent) - params).norm() / params.norm()) < 0.01
-    # Fewer rows than features: the spare ones stay 0 and nothing is NaN.
-    model.fit_pca(params[:5])
+    # Fewer rows than features: nothing is NaN.
+    model.fit_pca(params[:5], chance)
     assert float((model.decode(model.encode(params[:5])) - params[:5]).norm()) < 1e-4
     with pytest.raises(ValueError, match="layer_norm"):
-        ParameterAutoencoder(SPEC.chunks, 16).fit_pca(params)
+        ParameterAutoencoder(SPEC.chunks, 16).fit_pca(params, chance)
 
 
 def test_small_configuration_is_the_paper_model_scaled_down() -> None:
