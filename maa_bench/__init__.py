@@ -7,8 +7,6 @@ milliseconds and brings in no torch, no simulator and no compiler.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -33,13 +31,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from maa_bench.errors import MaaBenchError
+    from maa_bench.main_job import run, run_methods
     from maa_bench.method import Context, FlatPolicies, MethodCard, TrainingSet
     from maa_bench.policy import PolicySpec
     from maa_bench.prompts import PromptSet
     from maa_bench.protocol import Protocol
     from maa_bench.registry import method_names
     from maa_bench.results import load_record
-    from maa_bench.run import run, run_methods
     from maa_bench.suite import list_suites, load_suite
 
 _HOME = {
@@ -55,8 +53,8 @@ _HOME = {
     "load_record": "results",
     "load_suite": "suite",
     "method_names": "registry",
-    "run": "run",
-    "run_methods": "run",
+    "run": "main_job",
+    "run_methods": "main_job",
 }
 """Public name -> module of this package."""
 
@@ -72,15 +70,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `maa_bench.run` the function: importing the submodule of that name would set the module in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "run" and isinstance(value, ModuleType):
-            value = value.run
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

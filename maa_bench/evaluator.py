@@ -13,9 +13,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from maa_bench.errors import MaaBenchError, MethodError
 from maa_bench.execution.local import Report
 from maa_bench.forward import PackedPolicy
-from maa_bench.method import Agents, FlatPolicies
+from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.simulators import TaskSimulator, simulator_of, step_until_success
 from maa_bench.suite import load_suite
 
@@ -61,7 +62,7 @@ class EpisodeJob:
         first = np.empty((len(self.indices), len(layouts)), np.int64)
         total = 0
         for row, index in enumerate(self.indices):
-            agent = self.agents.agent(index)
+            agent = self._agent(index, suite.policy.action_dim)
             for column, layout in enumerate(layouts):
                 if isinstance(agent, PackedPolicy):
                     first[row, column], steps = simulator.first_success(agent, layout, suite.horizon)
@@ -69,6 +70,40 @@ class EpisodeJob:
                     first[row, column], steps = step_until_success(simulator, agent, layout, suite.horizon)
                 total += steps
         return Episodes(first, total, time.monotonic() - started)
+
+    def _agent(self, index: int, action_dim: int) -> Agent:
+        where = f"task {self.task!r}, candidate {index}"
+        try:
+            agent = self.agents.agent(index)
+        except MaaBenchError:
+            raise
+        except Exception as error:
+            raise MethodError(f"{where}: making the agent raised {type(error).__name__}: {error}") from error
+        return agent if isinstance(agent, PackedPolicy) else _Checked(agent, action_dim, where)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """An agent of a method's own, whose mistakes are named."""
+
+    agent: Agent
+    action_dim: int
+    where: str
+
+    def reset(self) -> None:
+        try:
+            self.agent.reset()
+        except Exception as error:
+            raise MethodError(f"{self.where}: `reset` raised {type(error).__name__}: {error}") from error
+
+    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+        try:
+            action = np.asarray(self.agent.act(obs), np.float64)
+        except Exception as error:
+            raise MethodError(f"{self.where}: `act` raised {type(error).__name__}: {error}") from error
+        if action.shape != (self.action_dim,) or not np.isfinite(action).all():
+            raise MethodError(f"{self.where}: `act` must return {self.action_dim} finite numbers, not {action}")
+        return action
 
 
 @lru_cache(maxsize=10)

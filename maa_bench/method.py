@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ class MethodCard:
     """What a reader must know of a method before comparing it.
 
     Attributes:
-        name: registry name, e.g. `make_an_agent`.
+        name: registry name, e.g. `make_an_agent`; it also names the folder of its records.
         family: `generator`, `multi-task`, `meta`, `hypernetwork`, `control` or `ceiling`.
         summary: one sentence.
         trained_on: `seen` (the split's training tasks) or `nothing`.
@@ -48,6 +49,8 @@ class MethodCard:
     deterministic_candidates: bool = False
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):  # it names a folder under results/
+            raise MethodError(f"method card name {self.name!r} must be letters, digits, '.', '_' or '-' (at most 64)")
         if self.uses not in USES:
             raise MethodError(f"method card {self.name!r}: uses={self.uses!r} must be one of {', '.join(USES)}")
 

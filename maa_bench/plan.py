@@ -96,6 +96,7 @@ def make_plan(
         if task not in chosen.test:
             raise ProtocolError(f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}")
     protocol.check_serves(loaded_suite)
+    check_device(protocol.device)
     config = dataset_config(loaded_suite, protocol.scale)
     names = list(dict.fromkeys([*methods, *CONTROLS]))
     plan = Plan(
@@ -116,6 +117,20 @@ def make_plan(
         for task in plan.tasks
     ]
     return plan
+
+
+def check_device(device: str) -> None:
+    """Before minutes of work, not after.
+
+    Raises:
+        ProtocolError: a CUDA device was asked for, and torch finds none.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ProtocolError(f"--device {device}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
 
 
 def _cell_key(plan: Plan, method: LoadedMethod, train_seed: int, task: str) -> str:

@@ -169,12 +169,9 @@ class Environment(_Model):
 
 
 class StageSeconds(_Model):
-    """Wall-clock seconds of each stage, over all tasks and training seeds.
+    """Seconds of work of each stage, summed over workers, tasks and training seeds, measured when it was done."""
 
-    What the cache had counts with the seconds that it took when it was made.
-    """
-
-    dataset: Seconds = Field(description="Building the dataset.")
+    dataset: Seconds = Field(description="Building the dataset, all of its tasks; shared by all methods.")
     fit: Seconds = Field(description="Fitting the method.")
     generate: Seconds = Field(description="Generating candidates.")
     evaluate: Seconds = Field(description="Running episodes.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from maa_bench import __version__
 from maa_bench.cache import Cache, CellResult
-from maa_bench.dataset.build import training_tasks
+from maa_bench.dataset.build import build_seconds, training_tasks
 from maa_bench.environment import environment_info
 from maa_bench.errors import RecordError
 from maa_bench.execution.local import JOB_THREADS
@@ -127,9 +127,8 @@ def _dataset_info(plan: Plan, cache: Cache) -> DatasetInfo:
 def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: dict[str, CellResult], cache: Cache) -> Cost:
     own = [results[cell.key] for cell in cells]
     fits = [cache.fit_seconds(plan.fit_key(method, seed)) or 0.0 for seed in plan.train_seeds]
-    built = cache.dataset_folder(plan.dataset_id) / "cost.json"
     seconds = StageSeconds(
-        dataset=json.loads(built.read_text())["seconds"] if built.exists() else 0.0,
+        dataset=build_seconds(cache.dataset_folder(plan.dataset_id), plan.suite.tasks),
         fit=round(sum(fits), 3),
         generate=round(sum(r.seconds["generate"] for r in own), 3),
         evaluate=round(sum(r.seconds["evaluate"] for r in own), 3),

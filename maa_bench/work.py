@@ -18,7 +18,7 @@ import numpy as np
 
 from maa_bench import evaluator
 from maa_bench.cache import Cache, CellResult
-from maa_bench.dataset.build import build_dataset
+from maa_bench.dataset.build import build_dataset, dataset_config, dataset_id
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MaaBenchError, MethodError
 from maa_bench.execution.local import Job, LocalExecutor, Report
@@ -30,20 +30,21 @@ from maa_bench.prompts import PromptSet
 from maa_bench.protocol import Protocol
 from maa_bench.registry import load_method
 from maa_bench.resources import peak_mb
-from maa_bench.suite import load_suite
+from maa_bench.suite import Scale, Suite, load_suite
 
 
-def ensure_dataset(plan: Plan, cache: Cache, progress: Progress, executor: LocalExecutor) -> CheckpointDataset:
-    """Open the plan's dataset, building it (or shards that were deleted) first if the cache has none."""
-    folder = cache.dataset_folder(plan.dataset_id)
-    whole = all((folder / name).exists() for name in ["manifest.json", *(f"{t}.parquet" for t in plan.suite.tasks)])
-    if not whole:
-        progress.note(f"no dataset {plan.dataset_id} in {cache.folder}: building it ({plan.protocol.scale} scale)")
-        started = time.monotonic()
-        with progress.stage("dataset", len(plan.suite.tasks), "tasks") as stage:
-            build_dataset(plan.suite.source, plan.dataset_config, folder, executor.run, stage.update)
-        write_json(folder / "cost.json", {"seconds": round(time.monotonic() - started, 3)})
-    return CheckpointDataset(folder, plan.suite)
+def ensure_dataset(
+    suite: Suite, scale: Scale, cache: Cache, progress: Progress, executor: LocalExecutor
+) -> CheckpointDataset:
+    """Open a suite's dataset, building it (or shards that were deleted) first if the cache has none."""
+    config = dataset_config(suite, scale)
+    name = dataset_id(suite, config)
+    folder = cache.dataset_folder(name)
+    if not all((folder / file).exists() for file in ["manifest.json", *(f"{task}.parquet" for task in suite.tasks)]):
+        progress.note(f"no dataset {name} in {cache.folder}: building it ({scale} scale)")
+        with progress.stage("dataset", len(suite.tasks), "tasks") as stage:
+            build_dataset(suite.source, config, folder, executor.run, stage.update)
+    return CheckpointDataset(folder, suite)
 
 
 @dataclass(frozen=True)

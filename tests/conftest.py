@@ -26,7 +26,6 @@ from maa_bench.cache import Cache
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.files import sha256_of
-from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
 from maa_bench.suite import LAYOUT_SETS, load_suite
@@ -133,9 +132,8 @@ def tiny_protocol() -> Protocol:
 def tiny_cache(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with the tiny suite's small dataset in it, and nothing else at first."""
     cache = Cache(tmp_path_factory.mktemp("tiny-cache"))
-    plan = make_plan(["random_seen"], suite=str(tiny_suite), protocol=PROTOCOL)
     with LocalExecutor(1) as executor:
-        ensure_dataset(plan, cache, Progress(quiet=True), executor)
+        ensure_dataset(load_suite(str(tiny_suite)), PROTOCOL.scale, cache, Progress(quiet=True), executor)
     return cache.folder
 
 

@@ -51,34 +51,20 @@ def build(
     """Build a suite's dataset in the cache; what is there already is kept."""
     from maa_bench.cache import Cache, default_cache_dir
     from maa_bench.cli.output import stdout_reserved
-    from maa_bench.dataset.build import dataset_config, dataset_id
     from maa_bench.errors import ProtocolError
     from maa_bench.execution.local import LocalExecutor
-    from maa_bench.plan import Plan
     from maa_bench.progress import Progress
     from maa_bench.protocol import Protocol
-    from maa_bench.suite import Split, load_suite
+    from maa_bench.suite import load_suite
     from maa_bench.work import ensure_dataset
 
     if workers is not None and workers < 1:
         raise ProtocolError(f"--workers must be at least 1, not {workers}")
     protocol = Protocol(scale=cast("Scale", scale))
     loaded = load_suite(suite)
-    config = dataset_config(loaded, protocol.scale)
-    plan = Plan(  # of no cells: the dataset alone
-        suite=loaded,
-        split=Split("none", "seen", (), ()),
-        tasks=(),
-        protocol=protocol,
-        train_seeds=(),
-        methods=[],
-        dataset_config=config,
-        dataset_id=dataset_id(loaded, config),
-        base_seed=0,
-    )
     cache = Cache(cache_dir or default_cache_dir())
     with stdout_reserved(), LocalExecutor(workers) as executor:
-        dataset = ensure_dataset(plan, cache, Progress(quiet), executor)
+        dataset = ensure_dataset(loaded, protocol.scale, cache, Progress(quiet), executor)
     print(dataset.folder)
 
 

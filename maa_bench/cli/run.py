@@ -87,9 +87,9 @@ def run(
     from maa_bench.cache import default_cache_dir
     from maa_bench.cli.output import stdout_reserved
     from maa_bench.errors import ProtocolError
+    from maa_bench.main_job import run_methods
     from maa_bench.plan import make_plan
     from maa_bench.progress import Progress
-    from maa_bench.run import run_methods
 
     if any(":" in name for name in method):
         # A script's own folder is on the path, not the user's; last, so that nothing installed is shadowed.
@@ -105,7 +105,6 @@ def run(
     if dry_run:
         _show_plans(plans, cache_dir, as_json)
         return
-    _check_device(device)
     _check_writable(results_dir)
     progress = Progress(quiet)
     with stdout_reserved():
@@ -154,18 +153,6 @@ def _parts(suite: str, split: str, tasks: Sequence[str] | None) -> list[tuple[st
         if not any(task in own for own in tested.values()):
             raise ProtocolError(f"no split of suite {loaded.name} tests {task!r}")
     return [(name, own) for name, own in tested.items() if own]
-
-
-def _check_device(device: str) -> None:
-    """Before minutes of work, not after."""
-    if device == "cpu":
-        return
-    import torch
-
-    from maa_bench.errors import ProtocolError
-
-    if not torch.cuda.is_available():
-        raise ProtocolError(f"--device {device}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
 
 
 def _check_writable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
@@ -122,10 +123,11 @@ class ShardJob:
         """Write the shard; returns its manifest entry."""
         from maa_bench.simulators import simulator_of
 
+        started = time.monotonic()
         suite = load_suite(self.suite)
         simulator = simulator_of(suite).open_task(suite.task(self.task))
         rows, env_steps = _shard_rows(suite, self.task, simulator, self.config)
-        return _write_shard(suite, rows, env_steps, self.path)
+        return _write_shard(suite, rows, env_steps, started, self.path)
 
 
 def _shard_rows(suite: Suite, task: str, simulator: Any, config: DatasetConfig) -> tuple[list[dict[str, Any]], int]:
@@ -187,7 +189,9 @@ def _shard_rows(suite: Suite, task: str, simulator: Any, config: DatasetConfig) 
     return rows, env_steps
 
 
-def _write_shard(suite: Suite, rows: list[dict[str, Any]], env_steps: int, path: Path) -> dict[str, Any]:
+def _write_shard(
+    suite: Suite, rows: list[dict[str, Any]], env_steps: int, started: float, path: Path
+) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -197,7 +201,8 @@ def _write_shard(suite: Suite, rows: list[dict[str, Any]], env_steps: int, path:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
     write_bytes(path, sink.getvalue().to_pybytes())
-    entry = {"sha256": sha256_of(path), "rows": len(rows), "environment_steps": env_steps}
+    entry: dict[str, Any] = {"sha256": sha256_of(path), "rows": len(rows), "environment_steps": env_steps}
+    entry["seconds"] = round(time.monotonic() - started, 3)
     write_json(path.with_suffix(".json"), entry)
     return entry
 
@@ -243,9 +248,15 @@ def build_dataset(
     manifest = {
         "id": dataset_id(suite, config),
         "identity": dataset_identity(suite, config),
-        "shards": {task: entries[task] for task in suite.tasks},
+        "shards": {task: {k: v for k, v in entries[task].items() if k != "seconds"} for task in suite.tasks},
     }
     write_json(folder / "manifest.json", manifest)
+
+
+def build_seconds(folder: Path, tasks: Iterable[str]) -> float:
+    """Seconds of work that a dataset's shards took, summed over workers."""
+    entries = [_finished_shard(folder / f"{task}.parquet") for task in tasks]
+    return round(sum(entry.get("seconds", 0.0) for entry in entries if entry), 3)
 
 
 def _finished_shard(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from maa_bench import evaluator
+from maa_bench.errors import MethodError
 from maa_bench.evaluator import EpisodeJob, Episodes, episode_jobs
 from maa_bench.execution.local import Job, LocalExecutor
 from maa_bench.forward import PackedPolicy
@@ -154,6 +155,52 @@ class HalfAgents:
 
     def agent(self, index: int) -> Agent:
         return Half()
+
+
+class Wrong:
+    """An agent that breaks its contract in one way."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def reset(self) -> None:
+        if self._how == "reset":
+            raise KeyError("state")
+
+    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        if self._how == "raises":
+            raise RuntimeError("no idea")
+        answers = {"nothing": None, "shape": np.zeros((1, 2)), "nan": np.array([0.0, np.nan])}
+        return answers[self._how]
+
+
+@dataclass(frozen=True)
+class Wrongs:
+    how: str
+
+    def __len__(self) -> int:
+        return 1
+
+    def agent(self, index: int) -> Agent:
+        if self.how == "making":
+            raise IndexError("none left")
+        return Wrong(self.how)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("making", "making the agent raised IndexError: none left"),
+        ("reset", "`reset` raised KeyError: 'state'"),
+        ("raises", "`act` raised RuntimeError: no idea"),
+        ("nothing", "`act` must return 2 finite numbers, not nan"),
+        ("shape", r"`act` must return 2 finite numbers, not \[\[0\. 0\.\]\]"),
+        ("nan", r"`act` must return 2 finite numbers, not \[ 0\. nan\]"),
+    ],
+)
+def test_an_agent_that_breaks_its_contract_is_named(suite: Suite, how: str, message: str) -> None:
+    with pytest.raises(MethodError, match=f"task 'goal-000', candidate 0: {message}"):
+        roll(suite, Wrongs(how))
 
 
 def test_early_stop_leaves_any_step_success_untouched(suite: Suite) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from maa_bench.errors import MethodError, ProtocolError
+from maa_bench.main_job import run_methods
 from maa_bench.plan import make_plan
 from maa_bench.protocol import Protocol
-from maa_bench.run import run_methods
 from maa_bench.suite import load_suite
 
 

@@ -14,13 +14,13 @@ import pytest
 from maa_bench import work
 from maa_bench.errors import MethodError
 from maa_bench.files import sha256_of
+from maa_bench.main_job import run_methods
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
 from maa_bench.record import RunRecord
 from maa_bench.registry import CONTROLS
 from maa_bench.results import CANDIDATES, EPISODES, RECORD, load_episodes, validate_record
-from maa_bench.run import run_methods
 from maa_bench.suite import load_suite
 
 Run = Callable[..., list[RunRecord]]

@@ -12,10 +12,10 @@ import pytest
 
 from maa_bench.dataset.build import dataset_config
 from maa_bench.errors import MaaBenchError, SuiteError
+from maa_bench.main_job import run
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.run import run
 from maa_bench.suite import LAYOUT_SETS, list_suites, load_suite
 
 EditSuite = Callable[..., Path]

@@ -103,7 +103,8 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
     made = records("make_an_agent")
     table = summary_table(made)
     assert table.header[:4] == ("method", "mean", "best_selected", "top5_selected")
-    assert table.header[5] == "legacy (released code's metric; selects on what it reports)" == LEGACY_HEADER
+    assert table.header[5] == LEGACY_HEADER == "legacy_top5 (†)"
+    assert "selects on the rollouts that it reports" in table.title
     (row,) = table.rows
     aggregate = made[0].metrics.aggregate
     assert row == (

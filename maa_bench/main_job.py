@@ -28,7 +28,7 @@ def execute(plan: Plan, cache: Cache, progress: Progress, workers: int | None = 
     missing = [cell for cell in plan.cells if cell.key not in results]
     if missing:
         with LocalExecutor(workers) as executor:
-            dataset = ensure_dataset(plan, cache, progress, executor)
+            dataset = ensure_dataset(plan.suite, plan.protocol.scale, cache, progress, executor)
             results |= Campaign(plan, missing, dataset.folder, cache, progress).run(executor)
     return results
 
