@@ -98,10 +98,10 @@ class _Checked:
 
     def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
         try:
-            action = np.asarray(self.agent.act(obs), np.float64)
+            action = np.asarray(self.agent.act(obs))  # its own dtype: Meta-World computes with float32 as such
         except Exception as error:
             raise MethodError(f"{self.where}: `act` raised {type(error).__name__}: {error}") from error
-        if action.shape != (self.action_dim,) or not np.isfinite(action).all():
+        if action.shape != (self.action_dim,) or action.dtype.kind not in "fiu" or not np.isfinite(action).all():
             raise MethodError(f"{self.where}: `act` must return {self.action_dim} finite numbers, not {action}")
         return action
 

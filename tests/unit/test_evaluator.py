@@ -157,6 +157,29 @@ class HalfAgents:
         return Half()
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """Flat policies in a coat: the evaluator cannot see what they are, and steps them."""
+
+    policies: FlatPolicies
+
+    def __len__(self) -> int:
+        return len(self.policies)
+
+    def agent(self, index: int) -> Agent:
+        return Coat(self.policies.agent(index))
+
+
+class Coat:
+    def __init__(self, inside: Agent) -> None:
+        self.reset, self.act = inside.reset, inside.act
+
+
+def test_a_policy_scores_the_same_as_an_agent_of_its_own_kind(suite: Suite) -> None:
+    agents = policies(suite, 6)
+    assert roll(suite, Unpacked(agents)).first_success.tobytes() == roll(suite, agents).first_success.tobytes()
+
+
 class Wrong:
     """An agent that breaks its contract in one way."""
 
@@ -193,7 +216,7 @@ class Wrongs:
         ("making", "making the agent raised IndexError: none left"),
         ("reset", "`reset` raised KeyError: 'state'"),
         ("raises", "`act` raised RuntimeError: no idea"),
-        ("nothing", "`act` must return 2 finite numbers, not nan"),
+        ("nothing", "`act` must return 2 finite numbers, not None"),
         ("shape", r"`act` must return 2 finite numbers, not \[\[0\. 0\.\]\]"),
         ("nan", r"`act` must return 2 finite numbers, not \[ 0\. nan\]"),
     ],
