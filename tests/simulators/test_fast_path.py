@@ -1,0 +1,253 @@
+"""The compiled loop against stock Meta-World, byte for byte, on all 18 tasks and on policies of every temper."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maa_bench.suite import load_suite
+
+pytest.importorskip("metaworld")
+
+from maa_bench.dataset.producers.distill import DistillConfig, clone, demonstrations
+from maa_bench.evaluator import EpisodeJob
+from maa_bench.execution.local import threads
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import FlatPolicies
+from maa_bench.policy import initial_params
+from maa_bench.simulators import Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import metaworld as ours
+from maa_bench.simulators.metaworld import fast
+from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
+from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
+from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.metaworld.tasks import FAST_TASKS
+
+pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
+
+SUITE = load_suite("metaworld-v1")
+TASKS = tuple(SUITE.tasks)
+LONG = ("door-open", "reach-wall", "dial-turn")
+"""Rolled for the whole 500 steps: orientation by matrix, by constant geom, the turning offset."""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MuJoCo writes MUJOCO_LOG.TXT into the working folder when a simulation turns unstable."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _needs_the_fast_path() -> None:
+    if not same_arithmetic():
+        pytest.skip("on this machine every task is left to stock")
+
+
+@cache
+def stock(task: str) -> StockTask:
+    return StockTask(SUITE.task(task))
+
+
+@cache
+def lean(task: str) -> FastTask:
+    return FastTask(SUITE.task(task))
+
+
+def untrained(seed: int, scale: float = 1.0) -> PackedPolicy:
+    rng = np.random.default_rng(seed)
+    return PackedPolicy(SUITE.policy, (scale * initial_params(SUITE.policy, rng)).astype(np.float32))
+
+
+@cache
+def cloned(task: str) -> PackedPolicy:
+    """Something like a checkpoint: a few hundred updates towards the scripted expert."""
+    config = DistillConfig(demonstrations=4, updates=400, batch_size=64, first_checkpoint=400, noise_std=(0.0, 0.2))
+    with threads(1):
+        shown = demonstrations(stock(task), SUITE.layouts(task, "train"), config, np.random.default_rng(0))
+        (snapshot,) = clone(SUITE.policy, *shown, [0], [400], 0, config)
+    return PackedPolicy(SUITE.policy, snapshot.params)
+
+
+def assert_same(task: str, policy: PackedPolicy, layout: Any, horizon: int) -> Trajectory:
+    """Whole episodes, also beyond the first success: observations, actions, first success."""
+    expected = step_trajectory(stock(task), policy, layout, horizon, horizon, horizon)
+    actual = lean(task).trajectory(policy, layout, horizon, horizon, horizon)
+    assert actual.observations.shape == (horizon + 1, 39)
+    steps = (actual.observations.view(np.int64) != expected.observations.view(np.int64)).any(axis=1)
+    assert not steps.any(), f"{task}: observations part at step {int(np.argmax(steps))}"
+    assert actual.actions.tobytes() == expected.actions.tobytes()
+    assert actual.first_success == expected.first_success
+    found, _ = lean(task).first_success(policy, layout, horizon)
+    assert found == expected.first_success, "early stop flips nothing"
+    return expected
+
+
+def test_every_task_of_the_suite_has_a_fast_path() -> None:
+    assert {task.env for task in SUITE.tasks.values()} == set(FAST_TASKS)
+    assert all(ours.has_fast_path(task) for task in SUITE.tasks.values())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_cloned_policy_rolls_as_in_stock(task: str) -> None:
+    firsts = [assert_same(task, cloned(task), layout, 200).first_success for layout in SUITE.layouts(task, "test")[:3]]
+    SUCCESSES[task] = sum(first > 0 for first in firsts)
+
+
+SUCCESSES: dict[str, int] = {}
+
+
+def test_most_cloned_policies_succeed_so_that_successes_were_compared() -> None:
+    for task in TASKS:  # also when this test runs alone
+        if task not in SUCCESSES:
+            layouts = SUITE.layouts(task, "test")[:3]
+            SUCCESSES[task] = sum(lean(task).first_success(cloned(task), layout, 200)[0] > 0 for layout in layouts)
+    assert sum(count > 0 for count in SUCCESSES.values()) >= 14, SUCCESSES
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("scale", [1.0, 3.0, 10.0])
+def test_an_untrained_policy_rolls_as_in_stock(task: str, scale: float) -> None:
+    layouts = SUITE.layouts(task, "select")
+    for seed in range(2):
+        assert_same(task, untrained(seed, scale), layouts[seed], 150)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_diverging_policy_whose_actions_are_nan_rolls_as_in_stock(task: str) -> None:
+    """Finite weights so large that the hidden layers overflow: MuJoCo resets itself, and both paths see the same."""
+    layouts = SUITE.layouts(task, "select")
+    before = assert_same(task, untrained(0), layouts[0], 20)
+    diverging = assert_same(task, untrained(0, 1e25), layouts[0], 30)
+    assert np.isnan(diverging.actions).any()
+    after = assert_same(task, untrained(0), layouts[0], 20)
+    assert after.observations.tobytes() == before.observations.tobytes(), "what diverged leaves no trace"
+
+
+@pytest.mark.parametrize("task", LONG)
+def test_a_whole_episode_of_500_steps_rolls_as_in_stock(task: str) -> None:
+    layouts = SUITE.layouts(task, "test")
+    assert_same(task, cloned(task), layouts[10], 500)
+    assert_same(task, untrained(5, 3.0), layouts[11], 500)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_order_of_episodes_decides_nothing(task: str) -> None:
+    """Layouts are reset by stock once and then restored; both must be the same, whatever ran before."""
+    layouts = SUITE.layouts(task, "test")[20:23]
+    policies = [untrained(1, 3.0), untrained(2)]
+    everything = [(p, i) for p in range(2) for i in range(3)]
+    simulator = FastTask(SUITE.task(task))
+    expected = {}
+    for p, i in everything:
+        expected[p, i] = step_trajectory(stock(task), policies[p], layouts[i], 40, 40, 40).observations.tobytes()
+    for p, i in [*everything, *everything[::-1], (0, 0), (0, 0)]:
+        rolled = simulator.trajectory(policies[p], layouts[i], 40, 40, 40)
+        assert rolled.observations.tobytes() == expected[p, i], (p, i)
+
+
+@pytest.mark.parametrize("task", ["drawer-open", "plate-slide"])
+def test_stock_steps_and_fast_episodes_may_be_mixed_on_one_task(task: str) -> None:
+    """Agents that are no flat policies step the same environment that flat ones run fast in."""
+    simulator = FastTask(SUITE.task(task))
+    first, second = SUITE.layouts(task, "test")[30:32]
+    policy = untrained(3)
+    expected = step_trajectory(stock(task), policy, first, 40, 40, 40).observations.tobytes()
+    assert simulator.trajectory(policy, first, 40, 40, 40).observations.tobytes() == expected
+    result = step_until_success(simulator, simulator.expert(), second, 200)
+    assert result == step_until_success(stock(task), stock(task).expert(), second, 200)
+    assert result[0] > 0
+    assert simulator.trajectory(policy, first, 40, 40, 40).observations.tobytes() == expected
+    assert step_trajectory(simulator, policy, first, 40, 40, 40).observations.tobytes() == expected
+    assert step_until_success(simulator, simulator.expert(), second, 200) == result
+
+
+class Coat:
+    """A flat policy that the evaluator cannot see as one, so it is stepped."""
+
+    def __init__(self, inside: PackedPolicy) -> None:
+        self.reset, self.act = inside.reset, inside.act
+
+
+class Coats:
+    def __init__(self, policies: FlatPolicies) -> None:
+        self.policies = policies
+
+    def __len__(self) -> int:
+        return len(self.policies)
+
+    def agent(self, index: int) -> Coat:
+        return Coat(PackedPolicy(self.policies.spec, self.policies.params[index]))
+
+
+@pytest.mark.parametrize("task", ["handle-press", "faucet-close"])
+def test_a_policy_scores_the_same_flat_and_as_an_agent(task: str) -> None:
+    """Its actions are float32, and Meta-World computes with them as such: the evaluator must not widen them."""
+    spec = SUITE.policy
+    params = np.stack([pack_back(cloned(task)), initial_params(spec, np.random.default_rng(0))])
+    flat, layouts = FlatPolicies(spec, params), (("select", 1), ("test", 2))
+    firsts = [
+        EpisodeJob("metaworld-v1", task, agents, (0, 1), layouts)(lambda *_: None).first_success
+        for agents in (flat, Coats(flat))
+    ]
+    assert firsts[0].tobytes() == firsts[1].tobytes()
+    assert (firsts[0] > 0).any()
+
+
+def pack_back(policy: PackedPolicy) -> Any:
+    """The flat parameters of a packed policy: (n_params,) float32."""
+    flat = np.empty_like(policy.packed)
+    for tensor in SUITE.policy.tensors:
+        block = policy.packed[tensor.start : tensor.stop]
+        flat[tensor.start : tensor.stop] = (
+            block.reshape(tensor.shape[::-1]).T.ravel() if len(tensor.shape) == 2 else block
+        )
+    return flat
+
+
+def test_forgotten_layouts_are_reset_again_with_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "KEPT_LAYOUTS", 2)
+    simulator = FastTask(SUITE.task("door-lock"))
+    layouts, policy = SUITE.layouts("door-lock", "test")[:4], untrained(1)
+    rolled = [simulator.trajectory(policy, x, 30, 30, 30).observations.tobytes() for x in (*layouts, *layouts)]
+    assert rolled[:4] == rolled[4:]
+    assert len(simulator._states) == 2
+
+
+def test_an_episode_that_the_loop_cannot_follow_is_left_to_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "episode", lambda *_: (NEEDS_STOCK, 1))
+    task, policy = "faucet-open", cloned("faucet-open")
+    layout = SUITE.layouts(task, "test")[0]
+    simulator = FastTask(SUITE.task(task))
+    assert simulator.first_success(policy, layout, 200) == stock(task).first_success(policy, layout, 200)
+    mine, theirs = (s.trajectory(policy, layout, 100, 2, 60) for s in (simulator, stock(task)))
+    assert mine.observations.tobytes() == theirs.observations.tobytes()
+    assert mine.first_success == theirs.first_success
+
+
+def test_a_machine_of_other_arithmetic_gets_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "same_arithmetic", lambda: False)
+    assert type(ours.open_task(SUITE.task("reach"))) is StockTask
+
+
+@pytest.mark.parametrize("task", ["handle-press", "window-close"])
+@pytest.mark.parametrize(("after", "least"), [(2, 60), (0, 0), (5, 1), (100, 60)])
+def test_a_trajectory_ends_where_stocks_does(task: str, after: int, least: int) -> None:
+    layout = SUITE.layouts(task, "test")[0]
+    expected = step_trajectory(stock(task), cloned(task), layout, 120, after, least)
+    actual = lean(task).trajectory(cloned(task), layout, 120, after, least)
+    assert actual.observations.tobytes() == expected.observations.tobytes()
+    assert actual.actions.tobytes() == expected.actions.tobytes()
+    assert actual.first_success == expected.first_success
+
+
+@pytest.mark.parametrize("task", ["handle-press", "drawer-close"])
+def test_the_horizon_counts_its_last_step(task: str) -> None:
+    layout = SUITE.layouts(task, "test")[0]
+    first, steps = lean(task).first_success(cloned(task), layout, 300)
+    assert 0 < first == steps
+    assert lean(task).first_success(cloned(task), layout, first) == (first, first)
+    assert lean(task).first_success(cloned(task), layout, first - 1) == (-1, first - 1)

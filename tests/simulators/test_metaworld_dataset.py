@@ -1,0 +1,88 @@
+"""A small dataset shard of a real task: what it says was measured is measured again, on stock and on the fast path."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maa_bench.suite import load_suite
+
+pytest.importorskip("metaworld")
+
+from maa_bench.dataset.build import DatasetConfig, ShardJob
+from maa_bench.dataset.producers.distill import DistillConfig
+from maa_bench.dataset.verify import record_behavior
+from maa_bench.execution.local import LocalExecutor
+from maa_bench.forward import PackedPolicy
+from maa_bench.simulators.metaworld import open_task
+from maa_bench.simulators.metaworld.stock import StockTask
+
+pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
+
+SUITE = load_suite("metaworld-v1")
+CONFIG = DatasetConfig(
+    train_runs=1,
+    prompt_runs=1,
+    train_every=150,
+    prompt_every=150,
+    episodes=2,
+    distill=DistillConfig(demonstrations=8, updates=600, batch_size=64, first_checkpoint=150),
+)
+
+
+def build(folder: Path, task: str, workers: int = 1) -> Path:
+    path = folder / f"{task}.parquet"
+    with LocalExecutor(workers) as executor:
+        executor.run([ShardJob("metaworld-v1", task, CONFIG, path)], lambda index, entry: ())
+    return path
+
+
+@pytest.fixture(scope="module", params=["window-close", "handle-press"])
+def shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+    import pyarrow.parquet as pq
+
+    task: str = request.param
+    return task, pq.read_table(build(tmp_path_factory.mktemp("shard"), task)).to_pylist()
+
+
+def test_the_shard_has_the_runs_of_its_task(shard: tuple[str, list[dict[str, Any]]]) -> None:
+    task, rows = shard
+    expected = ["train"] * 4 if task == "handle-press" else []  # window-close is an unseen task: it has no train run
+    assert [row["role"] for row in rows] == [*expected, *["prompt"] * 4]
+    assert {len(row["params"]) for row in rows} == {22_664}
+    assert any(row["success"] == 1.0 for row in rows)
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_success_measured_again_is_the_recorded_one(shard: tuple[str, list[dict[str, Any]]], stock: bool) -> None:
+    task, rows = shard
+    simulator = StockTask(SUITE.task(task)) if stock else open_task(SUITE.task(task))
+    layouts = SUITE.layouts(task, "train")
+    for row in rows[::-1]:
+        policy = PackedPolicy(SUITE.policy, np.array(row["params"], np.float32))
+        firsts = [simulator.first_success(policy, layouts[i], SUITE.horizon)[0] for i in row["layouts"]]
+        assert firsts == row["first_success_steps"], row["row_id"]
+        assert row["success"] == np.mean([first > 0 for first in firsts])
+
+
+def test_behaviour_recorded_again_on_stock_is_the_recorded_one(shard: tuple[str, list[dict[str, Any]]]) -> None:
+    task, rows = shard
+    simulator = StockTask(SUITE.task(task))
+    for row in (row for row in rows if row["behavior_layout"] >= 0):
+        policy = PackedPolicy(SUITE.policy, np.array(row["params"], np.float32))
+        layout = SUITE.layouts(task, "train")[row["behavior_layout"]]
+        again = dataclasses.asdict(record_behavior(simulator, policy, layout, SUITE.horizon))
+        for name, values in again.items():
+            assert np.array(row[name], np.float32).tobytes() == values.tobytes(), (row["row_id"], name)
+        goal = np.array(row["observations"], np.float32).reshape(60, 39)[:, 36:]
+        assert goal.any(axis=1).all(), "the goal is visible in every state of a behaviour"
+
+
+def test_a_shard_has_the_same_bytes_in_a_worker_process(tmp_path: Path) -> None:
+    here = build(tmp_path / "here", "handle-press")
+    there = build(tmp_path / "there", "handle-press", workers=2)
+    assert here.read_bytes() == there.read_bytes()
