@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -193,7 +194,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
     def fail_at_the_record(path: Path, data: bytes) -> None:
         if path.name == "record.json":
-            raise OSError("disk full")
+            raise OSError(errno.ENOSPC, "disk full")
         files.write_bytes(path, data)
 
     monkeypatch.setattr(results, "write_bytes", fail_at_the_record)
