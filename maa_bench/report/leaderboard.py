@@ -94,7 +94,7 @@ def _section(group: Sequence[RunRecord]) -> str:
     suite, split, dataset, protocol = first.suite, first.split, first.dataset, first.protocol
     simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
     about = [
-        ("Suite", f"{suite.name} ({simulators}; layouts {suite.layouts_sha256[:12]})"),
+        ("Suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
         ("Trained on", _names(split.train)),
         ("Tested on", _names(split.test)),
         (
@@ -112,7 +112,7 @@ def _section(group: Sequence[RunRecord]) -> str:
     runs = []
     for record in group:
         made = f"{record.method.source}, recorded by maa-bench {record.created_with}"
-        seeds = f"{len(record.seeds.train)} training seed(s)"
+        seeds = f"{len(record.seeds.train)} training seed(s), {record.candidates_evaluated} candidates a task"
         runs.append(f"- {markdown_text(f'{record.method.name}: run {record.run_id}, {seeds}, {made}')}\n")
     return (
         f"## {markdown_text(suite.name)}, split {markdown_text(split.name)}, "

@@ -70,8 +70,8 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 def to_rich(table: Table, width: int = 100) -> Group:
     """The table for a terminal of `width` columns, whole at any width.
 
-    Tried in turn: value and interval in a line; the interval under its value; values alone, with a note that
-    says so; and last, values alone in several tables under one another, each with some of the columns.
+    Tried in turn: value and interval in a line; the interval under its value; and last, that in several tables
+    under one another, each with some of the columns. No interval is ever left out.
     """
     from rich.console import Group
     from rich.text import Text
@@ -84,13 +84,12 @@ def to_rich(table: Table, width: int = 100) -> Group:
             return Group(title, drawn)
     parts: list[list[int]] = []
     for column in every:
-        if parts and _width(_draw(table, [*parts[-1], column], _value)) <= width:
+        if parts and _width(_draw(table, [*parts[-1], column], _stacked)) <= width:
             parts[-1].append(column)
         else:
             parts.append([column])
-    note = Text("Too narrow for the 95 % intervals: see the Markdown or CSV table.", style="dim")
-    spaced = [item for part in parts for item in (_draw(table, part, _value), Text(""))]
-    return Group(title, *spaced, note)
+    spaced = [item for part in parts for item in (_draw(table, part, _stacked), Text(""))]
+    return Group(title, *spaced)
 
 
 def _draw(table: Table, columns: Iterable[int], style: _Style, whole_names: bool = False) -> RichTable:
@@ -100,7 +99,8 @@ def _draw(table: Table, columns: Iterable[int], style: _Style, whole_names: bool
     from rich.text import Text
 
     shown = [0, *columns]
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    gap = 0 if style is _stacked else 1  # the box itself leaves one space between columns
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     wrapped: list[list[str]] = []
     for i in shown:
         column = [row[i] for row in table.rows]
@@ -146,10 +146,6 @@ def _inline(cell: MetricValue) -> str:
 
 def _stacked(cell: MetricValue) -> str:
     return f"{format_value(cell.value)}\n{format_interval(cell)}"
-
-
-def _value(cell: MetricValue) -> str:
-    return format_value(cell.value)
 
 
 def _one_line(text: str) -> str:

@@ -119,7 +119,6 @@ def summary_table(records: Sequence[RunRecord]) -> Table:
             *(record.metrics.aggregate[metric] for metric in METRICS),
             record.method.uses,
             format_seconds(record.cost.seconds.fit),
-            f"{len(record.seeds.train)}x{record.candidates_evaluated}",
         )
         for record, label in zip(ordered, method_labels(ordered), strict=True)
     ]
@@ -127,7 +126,7 @@ def summary_table(records: Sequence[RunRecord]) -> Table:
     metrics = [LEGACY_HEADER if metric == "legacy_top5" else metric for metric in METRICS]
     return Table(
         title=f"summary: {first.suite.name}, split {first.split.name}, mean of tasks ({LEGACY_NOTE})",
-        header=("method", *metrics, "uses", "fit s", "seeds x candidates"),
+        header=("method", *metrics, "uses", "fit s"),
         rows=tuple(rows),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,19 @@ def test_everything_that_decides_a_cell_is_in_its_address(tiny_suite: Path, tiny
     plan = make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol, seed=1)
     assert plan.cells[0].key != key()
     assert key() == key()
+
+
+def test_what_was_learned_from_is_in_a_cells_address(edit_suite: Callable[..., Path], tiny_protocol: Protocol) -> None:
+    def key(change: Callable[[dict[str, Any]], None] = lambda data: None) -> str:
+        return make_plan(["random_seen"], str(edit_suite(change)), "unseen", ["goal-030"], tiny_protocol).cells[0].key
+
+    assert key() == key()
+    changed = [
+        key(lambda data: data["dataset"]["small"].update(updates=251)),
+        key(lambda data: data["splits"]["unseen"].update(train=["goal-000", "goal-090"])),
+        key(lambda data: data.update(horizon=99)),
+    ]
+    assert len({key(), *changed}) == 4
 
 
 def test_the_tasks_beside_it_do_not_change_a_cells_address(tiny_suite: Path, tiny_protocol: Protocol) -> None:

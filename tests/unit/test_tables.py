@@ -116,7 +116,6 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.legacy_top5,
         "prompts",
         "12",
-        "2x4",
     )
 
 
