@@ -127,6 +127,28 @@ def test_a_diverging_policy_whose_actions_are_nan_rolls_as_in_stock(task: str) -
     assert after.observations.tobytes() == before.observations.tobytes(), "what diverged leaves no trace"
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
+    """The target is put a hair nearer or farther than the threshold, in every direction; stock says what counts."""
+    rules, layout = FAST_TASKS[SUITE.task(task).env], SUITE.layouts(task, "test")[0]
+    still = PackedPolicy(SUITE.policy, np.zeros(SUITE.policy.n_params, np.float32))
+    slow, quick = stock(task), FastTask(SUITE.task(task))
+    slow.reset(layout)
+    obs, _ = slow.step(np.zeros(4, np.float32))
+    place = slow.env.tcp_center.copy() if rules.of_hand else obs[4:7] + np.array(rules.shift or (0.0, 0.0, 0.0))
+    target = quick._restore(layout).target
+    agreed = []
+    for direction in (*np.eye(3), *-np.eye(3), np.ones(3) / np.sqrt(3)):
+        for distance in (rules.threshold * (1 - 1e-6), rules.threshold * (1 + 1e-6)):
+            slow.reset(layout)
+            slow.env._target_pos = place + distance * direction
+            target[:] = slow.env._target_pos
+            _, success = slow.step(np.zeros(4, np.float32))
+            assert (quick.first_success(still, layout, 1)[0] == 1) == success, (direction, distance)
+            agreed.append(success)
+    assert {True, False} == set(agreed)
+
+
 @pytest.mark.parametrize("task", LONG)
 def test_a_whole_episode_of_500_steps_rolls_as_in_stock(task: str) -> None:
     layouts = SUITE.layouts(task, "test")
