@@ -1,9 +1,13 @@
-"""`docs/record.md`, made from the record's schema: `python -m maa_bench.report.record_docs >
-docs/record.md`."""
+"""`docs/record.md` and `docs/record.schema.json`, made from the record's schema.
+
+`python -m maa_bench.report.record_docs docs` writes both.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from maa_bench.episodes import EPISODE_COLUMNS
@@ -12,7 +16,7 @@ from maa_bench.record import SCHEMA_VERSION, record_schema
 _INTRODUCTION = f"""\
 # The run record
 
-<!-- Made by `python -m maa_bench.report.record_docs > docs/record.md`; do not edit. -->
+<!-- Made by `python -m maa_bench.report.record_docs docs`; do not edit. -->
 
 A run of a method writes one folder, `results/<method>/<run_id>/`, whole or not at all:
 
@@ -22,7 +26,7 @@ A run of a method writes one folder, `results/<method>/<run_id>/`, whole or not 
 | `episodes.parquet` | one row a rollout; every metric is made of these rows and can be made again |
 | `candidates.safetensors` | the generated parameters; not committed, but the record holds their SHA-256 |
 
-Unknown keys, NaN and infinity are refused. `maa_bench.results.record_schema()` gives the JSON Schema,
+Unknown keys, NaN and infinity are refused. `record.schema.json` beside this page is the JSON Schema (`maa_bench.results.record_schema()`);
 `load_record` reads a record and checks its files, `validate_record` also makes its metrics again from the
 episodes, and `write_record` writes one.
 """
@@ -101,5 +105,12 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+def schema_json() -> str:
+    """The JSON Schema as a file."""
+    return json.dumps(record_schema(), indent=1) + "\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(record_markdown())
+    folder = Path(sys.argv[1])
+    (folder / "record.md").write_text(record_markdown(), encoding="utf-8")
+    (folder / "record.schema.json").write_text(schema_json(), encoding="utf-8")

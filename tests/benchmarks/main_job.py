@@ -1,6 +1,6 @@
 """The main job from an empty cache, and again with everything cached: seconds and peak memory of the process tree.
 
-python tests/benchmarks/main_job.py [maa-bench run options]
+python tests/benchmarks/main_job.py [--keep=FOLDER] [maa-bench run options]
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from maa_bench.environment import environment_info
 
-INTERVAL = 0.2
+INTERVAL = 2.0
 """Seconds between two looks at memory."""
 
 
@@ -58,8 +59,10 @@ def timed(arguments: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     """Measure, print what was measured, and say with what machine."""
-    options = sys.argv[1:] or ["--method", "make_an_agent", "--split", "unseen"]
-    with tempfile.TemporaryDirectory() as folder:
+    arguments = sys.argv[1:]
+    keep = arguments.pop(0).removeprefix("--keep=") if arguments and arguments[0].startswith("--keep=") else None
+    options = arguments or ["--method", "make_an_agent", "--split", "unseen"]
+    with tempfile.TemporaryDirectory() if keep is None else nullcontext(keep) as folder:
         place = ["--cache-dir", f"{folder}/cache", "--results-dir", f"{folder}/results"]
         cold, cold_mb = timed([*options, *place])
         warm, warm_mb = timed([*options, *place])

@@ -23,7 +23,7 @@ from maa_bench.episodes import EPISODE_COLUMNS
 from maa_bench.errors import RecordError
 from maa_bench.method import USES, MethodCard
 from maa_bench.metrics import METRICS
-from maa_bench.report.record_docs import record_markdown
+from maa_bench.report.record_docs import record_markdown, schema_json
 from maa_bench.results import (
     EPISODE_SCHEMA,
     MethodInfo,
@@ -372,7 +372,8 @@ def test_every_key_is_described() -> None:
 def test_docs_equal_the_schema() -> None:
     path = REPOSITORY / "docs" / "record.md"
     made = record_markdown()
-    assert path.read_text(encoding="utf-8") == made, "run: python -m maa_bench.report.record_docs > docs/record.md"
+    assert path.read_text(encoding="utf-8") == made, "run: python -m maa_bench.report.record_docs docs"
+    assert path.with_name("record.schema.json").read_text(encoding="utf-8") == schema_json()
     for name in (*RunRecord.model_fields, *METRICS, *EPISODE_SCHEMA.names):
         assert f"| `{name}` |" in made
 
