@@ -26,9 +26,9 @@ A run of a method writes one folder, `results/<method>/<run_id>/`, whole or not 
 | `episodes.parquet` | one row a rollout; every metric is made of these rows and can be made again |
 | `candidates.safetensors` | the generated parameters; not committed, but the record holds their SHA-256 |
 
-Unknown keys, NaN and infinity are refused. `record.schema.json` beside this page is the JSON Schema (`maa_bench.results.record_schema()`);
-`load_record` reads a record and checks its files, `validate_record` also makes its metrics again from the
-episodes, and `write_record` writes one.
+Unknown keys, NaN and infinity are refused. `record.schema.json` beside this page is the JSON Schema
+(`maa_bench.results.record_schema()`). `load_record` reads a record and checks its files, `validate_record` also
+makes its metrics again from the episodes, and `write_record` writes one.
 """
 
 
