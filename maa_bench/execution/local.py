@@ -124,6 +124,7 @@ class LocalExecutor:
         self.workers = workers or available_cores()
         self._pool: ProcessPoolExecutor | None = None
         self._reports: Any = None
+        self._others: set[multiprocessing.process.BaseProcess] = set()  # children that are not ours to end
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -133,7 +134,7 @@ class LocalExecutor:
             return
         if kind is not None:  # interrupted or failed: do not wait for jobs that nobody wants
             self._pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - self._others:
                 child.terminate()
         else:
             self._pool.shutdown()
@@ -186,6 +187,7 @@ class LocalExecutor:
         if self._pool is None:
             # spawn: a forked child would inherit torch's and numba's threads in an unknown state.
             context = multiprocessing.get_context("spawn")
+            self._others = set(multiprocessing.active_children())
             self._reports = context.SimpleQueue()
             self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self._reports,))
         running: dict[Future[Any], int] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -273,3 +275,20 @@ def test_the_horizon_counts_its_last_step(task: str) -> None:
     assert 0 < first == steps
     assert lean(task).first_success(cloned(task), layout, first) == (first, first)
     assert lean(task).first_success(cloned(task), layout, first - 1) == (-1, first - 1)
+
+
+def test_a_diverging_policy_leaves_no_log_and_no_noise(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from maa_bench.forward import PackedPolicy\n"
+        "from maa_bench.simulators import simulator_of\n"
+        "from maa_bench.suite import load_suite\n"
+        "suite = load_suite('metaworld-v1')\n"
+        "policy = PackedPolicy(suite.policy, np.full(suite.policy.n_params, np.nan, np.float32))\n"
+        "simulator = simulator_of(suite).open_task(suite.task('reach'))\n"
+        "print(simulator.first_success(policy, suite.layouts('reach', 'test')[0], 20))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["(-1,", "20)"]
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
@@ -29,6 +30,9 @@ class StockTask:
             raise SuiteError(
                 f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
             )
+        # A policy that diverges makes the simulation unstable in every step. MuJoCo resets it, says so on standard
+        # error each time and writes MUJOCO_LOG.TXT into the user's folder; the failed episode says as much.
+        mujoco.set_mju_user_warning(_ignore)
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
         # What `set_task` does, minus the pickled Task: the goal becomes visible and the layout frozen.
@@ -67,6 +71,10 @@ class StockTask:
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
         """See `TaskSimulator`."""
         return step_trajectory(self, policy, layout, horizon, after, least)
+
+
+def _ignore(message: str) -> None:
+    """Say nothing."""
 
 
 class _Expert:
