@@ -7,6 +7,7 @@ milliseconds and brings in no torch, no simulator and no compiler.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -57,6 +58,12 @@ _HOME = {
     "run_methods": "main_job",
 }
 """Public name -> module of this package."""
+
+
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "tasks" / "__init__.py").exists() and (_checkout / "baselines").is_dir():
+    # Imported from a checkout's root, ahead of an installation: `tasks` and `baselines` lie one folder up there.
+    __path__.append(str(_checkout))
 
 
 def __getattr__(name: str) -> Any:
