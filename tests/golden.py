@@ -55,9 +55,7 @@ def weights(name: str) -> dict[str, npt.NDArray[np.float32]]:
     content = record(name)
     made: dict[str, npt.NDArray[np.float32]] = {}
     for entry in content["parameters"]:
-        array = formula(
-            content["seed"], entry["index"], tuple(entry["shape"]), entry["scale"], entry["offset"]
-        )
+        array = formula(content["seed"], entry["index"], tuple(entry["shape"]), entry["scale"], entry["offset"])
         assert sha256(array) == entry["sha256"], f"{name}: random stream of {entry['official_name']} changed"
         made[entry["official_name"]] = array
     return made

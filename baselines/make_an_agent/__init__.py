@@ -73,9 +73,7 @@ class MakeAnAgent:
 
         generator, spec = self._fitted()
         if n < 1 or not len(prompts):
-            raise MethodError(
-                f"make_an_agent needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts"
-            )
+            raise MethodError(f"make_an_agent needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
         traj, task = prompts.behaviors.trajectory_vectors(), prompts.behaviors.outcome_vectors()
         if (traj.shape[1], task.shape[1]) != (generator.traj_dim, generator.task_dim):
             raise MethodError(
@@ -83,8 +81,8 @@ class MakeAnAgent:
                 f"{generator.task_dim}, but those of {prompts.task} have {traj.shape[1]} and {task.shape[1]}"
             )
         generator.to(context.device)
-        # The task is part of the seed, so that tasks do not share their luck.
-        chance = context.torch_generator(NOISE, zlib.crc32(f"{prompts.suite}/{prompts.task}".encode()))
+        # The task is part of the seed, so that tasks do not share their luck; the suite, which may be a path, is not.
+        chance = context.torch_generator(NOISE, zlib.crc32(prompts.task.encode()))
         made: list[np.ndarray] = []
         for start in range(0, n, BATCH):
             chosen = prompt_of_candidate(start + BATCH, len(prompts))[start:]
@@ -128,9 +126,7 @@ class MakeAnAgent:
             )
         spec = training_set.spec
         if record["policy"] != spec.id:
-            raise MethodError(
-                f"{folder} was fitted to policies {record['policy']}, the training set holds {spec.id}"
-            )
+            raise MethodError(f"{folder} was fitted to policies {record['policy']}, the training set holds {spec.id}")
         self.config = parse_config(record["config"], str(folder / "model.json"))
         generator = PolicyGenerator(self.config, spec.chunks, record["traj_dim"], record["task_dim"], seed=0)
         generator.load_state_dict(load_file(folder / "model.safetensors"))

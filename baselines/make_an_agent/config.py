@@ -126,9 +126,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         hints = get_type_hints(kind)
         for key in value:
             if key not in hints:
-                raise MethodError(
-                    f"make_an_agent: {where} has an unknown key {key!r}.{did_you_mean(key, hints)}"
-                )
+                raise MethodError(f"make_an_agent: {where} has an unknown key {key!r}.{did_you_mean(key, hints)}")
         missing = [key for key in hints if key not in value]
         if missing:
             raise MethodError(f"make_an_agent: {where} lacks {', '.join(missing)}")
@@ -139,7 +137,5 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise MethodError(
-            f"make_an_agent: {where} is {value!r}; it must be {getattr(kind, '__name__', kind)}"
-        )
+        raise MethodError(f"make_an_agent: {where} is {value!r}; it must be {getattr(kind, '__name__', kind)}")
     return value

@@ -56,9 +56,7 @@ class Diffusion:
         noisy: Tensor = self.scheduler.add_noise(clean, noise, steps)
         return noisy
 
-    def loss(
-        self, unet: ConditionalUNet, clean: Tensor, condition: Tensor, noise: Tensor, steps: Tensor
-    ) -> Tensor:
+    def loss(self, unet: ConditionalUNet, clean: Tensor, condition: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
         """Mean squared error of the predicted clean latent; `condition` is (n, condition), float32."""
         return functional.mse_loss(unet(self.add_noise(clean, noise, steps), steps, condition), clean)
 

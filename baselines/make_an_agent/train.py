@@ -64,9 +64,7 @@ def fit_autoencoder(generator: PolicyGenerator, params: Tensor, config: Config, 
     return latent
 
 
-def fit_embedding(
-    generator: PolicyGenerator, traj: Tensor, task: Tensor, config: Config, context: Context
-) -> Tensor:
+def fit_embedding(generator: PolicyGenerator, traj: Tensor, task: Tensor, config: Config, context: Context) -> Tensor:
     """Fit the embedding and its limits to the behaviours; return the denoiser's conditions (n, condition)."""
     generator.traj_limits.fit(traj)
     generator.task_limits.fit(task)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -147,10 +149,12 @@ def _shard_rows(suite: Suite, task: str, simulator: Any, config: DatasetConfig) 
     snapshots = distill.clone(suite.policy, observations, actions, seeds, every, index, config.distill)
     rows: list[dict[str, Any]] = []
     nothing = no_behavior(suite.policy)
+    # Coprime to the number of layouts, so that in time every layout comes first, which is the one that is shown.
+    stride = next(s for s in itertools.count(config.episodes) if math.gcd(s, len(layouts)) == 1)
     versions = json.dumps({**dict(suite.versions), "maa-bench": version("maa-bench")}, sort_keys=True)
     for snapshot in snapshots:
         policy = PackedPolicy(suite.policy, snapshot.params)
-        start = (len(rows) * config.episodes) % len(layouts)
+        start = (len(rows) * stride) % len(layouts)
         chosen = [(start + i) % len(layouts) for i in range(config.episodes)]
         firsts, steps = first_success_steps(simulator, policy, layouts[chosen], suite.horizon)
         env_steps += steps

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-sys.path.append(str(Path(__file__).parents[1]))
-
 import golden  # noqa: E402
 from maa_bench.baselines.make_an_agent.autoencoder import ParameterAutoencoder  # noqa: E402
 from maa_bench.baselines.make_an_agent.behavior_embedding import BehaviorEmbedding  # noqa: E402

@@ -58,9 +58,7 @@ class Family:
         shown = self.shown_centres[task] + skill @ self.shown_directions
         shown = (shown + rng.normal(0, 0.01, shown.shape)).astype(np.float32)
         observations, actions, outcome = np.split(shown, [360, 480], axis=1)
-        behaviors = Behaviors(
-            observations.reshape(n, 60, 6), actions.reshape(n, 60, 2), outcome.reshape(n, 3, 6)
-        )
+        behaviors = Behaviors(observations.reshape(n, 60, 6), actions.reshape(n, 60, 2), outcome.reshape(n, 3, 6))
         return params.astype(np.float32), behaviors
 
 
@@ -109,9 +107,7 @@ def shortened(scale: str, **sizes: Any) -> Config:
         dataclasses.replace(
             config.autoencoder, width=16, training=short(config.autoencoder.training, sizes.get("ae", 60))
         ),
-        dataclasses.replace(
-            config.embedding, hidden=32, width=16, training=short(config.embedding.training, 200)
-        ),
+        dataclasses.replace(config.embedding, hidden=32, width=16, training=short(config.embedding.training, 200)),
         dataclasses.replace(
             config.diffusion,
             widths=(32, 32),
@@ -149,9 +145,7 @@ def test_prompts_decide_which_policies_come_out() -> None:
         distances = np.linalg.norm(made[:, None] - FAMILY.centres[None], axis=2)
         assert np.mean(distances.argmin(axis=1) == task) >= 0.95
         wanted = FAMILY.rows(task, 20, seed=1)[0]
-        agreement = np.corrcoef(
-            (wanted - FAMILY.centres[task]).ravel(), (made - FAMILY.centres[task]).ravel()
-        )
+        agreement = np.corrcoef((wanted - FAMILY.centres[task]).ravel(), (made - FAMILY.centres[task]).ravel())
         assert agreement[0, 1] > 0.5
 
 
@@ -180,9 +174,7 @@ def test_a_candidate_does_not_depend_on_how_many_are_made(n: int) -> None:
 def test_candidates_answer_prompts_in_turn() -> None:
     """Candidate i answers prompt i mod n: with another second prompt only every second candidate changes."""
     one = prompts(0, 2)
-    other = dataclasses.replace(
-        one, behaviors=_join(one.behaviors.take(slice(0, 1)), prompts(3, 1).behaviors)
-    )
+    other = dataclasses.replace(one, behaviors=_join(one.behaviors.take(slice(0, 1)), prompts(3, 1).behaviors))
     a = shared().generate(one, 6, Context(0)).params
     b = shared().generate(other, 6, Context(0)).params
     assert [x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True)] == [True, False] * 3

@@ -20,7 +20,7 @@ from maa_bench.simulators import Float64, TaskSimulator
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 """Part of every dataset's identity; raise it when the numbers that come out change."""
 
 
