@@ -67,6 +67,20 @@ def test_relative_links_and_named_files_exist() -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_the_readmes_tables_are_those_of_the_committed_records() -> None:
+    from maa_bench.report.readme import with_tables
+
+    assert with_tables(README, ROOT / "results") == README, "run: python -m maa_bench.report.readme README.md results"
+    assert README.count("| aggregate |") == 2
+
+
+def test_the_leaderboard_is_that_of_the_committed_records(tmp_path: Path) -> None:
+    from maa_bench.report.leaderboard import build_leaderboard
+
+    for made in build_leaderboard(ROOT / "results", tmp_path):
+        assert made.read_bytes() == (ROOT / "leaderboard" / made.name).read_bytes(), "run: maa-bench leaderboard"
+
+
 def test_citation_file_is_valid() -> None:
     from cffconvert import Citation
 

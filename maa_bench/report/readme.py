@@ -1,0 +1,29 @@
+"""The README's tables, made from the committed records: `python -m maa_bench.report.readme README.md results`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from maa_bench.report.leaderboard import read_results
+from maa_bench.report.render import to_markdown
+from maa_bench.report.tables import result_table, summary_table
+
+_BLOCK = re.compile(r"(<!-- table: (?P<suite>\S+) (?P<split>\S+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+
+
+def with_tables(readme: str, results_dir: Path) -> str:
+    """The README with each `<!-- table: SUITE SPLIT -->` block filled from the records of that suite and split."""
+    records = read_results(results_dir)
+
+    def fill(block: re.Match[str]) -> str:
+        own = [r for r in records if (r.suite.name, r.split.name) == (block["suite"], block["split"])]
+        return f"{block[1]}\n{to_markdown(result_table(own))}\n{to_markdown(summary_table(own))}\n{block[4]}"
+
+    return _BLOCK.sub(fill, readme)
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(with_tables(path.read_text(encoding="utf-8"), Path(sys.argv[2])), encoding="utf-8")
