@@ -539,6 +539,8 @@ def test_ctrl_c_and_going_on(
         [*command, "--workers", "2"],
         cwd=outside,
         start_new_session=True,
+        # Started in the background of a script, pytest is told to ignore Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
