@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from maa_bench import __version__
 from maa_bench.errors import CacheError
-from maa_bench.files import sha256_of, whole_folder, write_json
+from maa_bench.files import hashes, sha256_of, whole_folder, write_json
 from maa_bench.policy import Float32
 
 FORMAT = 1
@@ -40,7 +40,8 @@ class CellResult:
         params: (n_candidates, n_params) float32 of flat policies, else None.
         seconds: of `generate` and `evaluate`.
         steps: environment steps taken.
-        peak_mb: peak memory of the main process when the cell was finished, in MB (10^6 bytes).
+        peak_mb: peak memory of the largest process that worked on the cell, in MB (10^6 bytes).
+        environment: the machine and software that computed it (`maa_bench.record.Environment` as JSON).
     """
 
     first_success: npt.NDArray[np.int64]
@@ -48,6 +49,7 @@ class CellResult:
     seconds: dict[str, float]
     steps: int
     peak_mb: float
+    environment: dict[str, Any]
 
 
 class Cache:
@@ -95,6 +97,18 @@ class Cache:
         except (KeyError, TypeError, ValueError):
             raise _damaged(path) from None
 
+    def check_fit(self, key: str) -> Path:
+        """The folder that a method saved into.
+
+        Raises:
+            CacheError: a file of it is missing or altered.
+        """
+        folder = self.fit_folder(key)
+        meta = self._read_meta(folder / "meta.json") or {}
+        if hashes(folder / "state") != meta.get("files"):
+            raise CacheError(f"{folder} is truncated or altered: delete it and run the same command again")
+        return folder / "state"
+
     def _cell_folder(self, key: str) -> Path:
         return self.folder / "cells" / key
 
@@ -126,9 +140,8 @@ class Cache:
                 raise CacheError(f"{path} is truncated or altered: delete {folder} and run the same command again")
             arrays[name] = np.load(path, allow_pickle=False)
         try:
-            return CellResult(
-                arrays["first_success.npy"], arrays.get("params.npy"), meta["seconds"], meta["steps"], meta["peak_mb"]
-            )
+            own = [meta[key] for key in ("seconds", "steps", "peak_mb", "environment")]
+            return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), *own)
         except KeyError:
             raise _damaged(folder / "meta.json") from None
 
@@ -142,7 +155,7 @@ class Cache:
                 np.save(folder / name, array)
             files = {name: sha256_of(folder / name) for name in arrays}
             meta = {"files": files, "seconds": cell.seconds, "steps": cell.steps, "peak_mb": cell.peak_mb}
-            write_json(folder / "meta.json", meta)
+            write_json(folder / "meta.json", {**meta, "environment": cell.environment})
 
     def _read_meta(self, path: Path) -> dict[str, Any] | None:
         try:

@@ -9,12 +9,7 @@ import sys
 from pathlib import Path
 
 from maa_bench.record import Environment, GitInfo
-
-_PACKAGES = (
-    "maa-bench", "numpy", "torch", "numba", "mujoco", "metaworld", "gymnasium", "robosuite", "diffusers",
-    "pyarrow",
-)  # fmt: skip
-"""Packages whose version can change a number."""
+from maa_bench.software import RECORDED, software
 
 
 def environment_info(device: str = "cpu", threads: int | None = None) -> Environment:
@@ -24,20 +19,12 @@ def environment_info(device: str = "cpu", threads: int | None = None) -> Environ
         device: the torch device that methods ran on; the GPU is named only if it was used.
         threads: threads that a process used for linear algebra; asked of torch where not given.
     """
-    from importlib import metadata
-
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     torch = sys.modules.get("torch")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpu = torch.cuda.get_device_name(device) if torch is not None and device.startswith("cuda") else None
     return Environment(
         python=platform.python_version(),
-        packages=packages,
+        packages=software(RECORDED),
         platform=platform.platform(),
         cpu=_cpu_model(),
         cores=cores,

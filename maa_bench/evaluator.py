@@ -17,6 +17,7 @@ from maa_bench.errors import MaaBenchError, MethodError
 from maa_bench.execution.local import Report
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
+from maa_bench.resources import peak_mb
 from maa_bench.simulators import TaskSimulator, simulator_of, step_until_success
 from maa_bench.suite import load_suite
 
@@ -29,11 +30,13 @@ CHUNK = 4
 
 @dataclass(frozen=True)
 class Episodes:
-    """What a job measured: first-success steps (n_candidates, n_layouts) int64, -1 for none; steps taken; seconds."""
+    """What a job measured: first-success steps (n_candidates, n_layouts) int64, -1 for none; steps taken; seconds;
+    peak memory of the process in MB."""
 
     first_success: npt.NDArray[np.int64]
     steps: int
     seconds: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EpisodeJob:
     def __call__(self, report: Report) -> Episodes:
         started = time.monotonic()
         suite = load_suite(self.suite)
-        simulator = _open(self.suite, self.task)
+        simulator = _open(self.suite, self.task, suite.layouts_sha256, repr(suite.task(self.task)))
         layouts = [layout for name, count in self.layouts for layout in suite.layouts(self.task, name)[:count]]
         first = np.empty((len(self.indices), len(layouts)), np.int64)
         total = 0
@@ -69,7 +72,7 @@ class EpisodeJob:
                 else:
                     first[row, column], steps = step_until_success(simulator, agent, layout, suite.horizon)
                 total += steps
-        return Episodes(first, total, time.monotonic() - started)
+        return Episodes(first, total, time.monotonic() - started, peak_mb())
 
     def _agent(self, index: int, action_dim: int) -> Agent:
         where = f"task {self.task!r}, candidate {index}"
@@ -107,8 +110,8 @@ class _Checked:
 
 
 @lru_cache(maxsize=10)
-def _open(suite: str, task: str) -> TaskSimulator:
-    """Simulators stay open between jobs of one process (about 40 MB each)."""
+def _open(suite: str, task: str, *identity: str) -> TaskSimulator:
+    """Simulators stay open between jobs of one process (about 40 MB each); another `identity` opens another."""
     loaded = load_suite(suite)
     return simulator_of(loaded).open_task(loaded.task(task))
 

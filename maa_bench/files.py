@@ -25,6 +25,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of every file below a folder (none if it is not there), by relative path, sorted."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary sibling, flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,8 +71,9 @@ def run_methods(
         raise ProtocolError(f"--workers must be at least 1, not {workers}")
     plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed)
     cache = Cache(Path(cache_dir) if cache_dir else default_cache_dir())
+    before = {cell.key for cell in plan.cells if cache.has_cell(cell.key)}
     results = execute(plan, cache, progress or Progress(), workers)
-    return [record_of(plan, method, results, cache, Path(results_dir)) for method in plan.methods]
+    return [record_of(plan, method, results, before, cache, Path(results_dir)) for method in plan.methods]
 
 
 def run(

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from maa_bench import evaluator
-from maa_bench.dataset.build import DatasetConfig, dataset_config, dataset_id
+from maa_bench.dataset.build import DatasetConfig, dataset_config, dataset_id, max_prompts
 from maa_bench.errors import MethodError, ProtocolError
 from maa_bench.files import digest
 from maa_bench.protocol import Protocol
 from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
+from maa_bench.software import software
 from maa_bench.suite import Split, Suite, load_suite
 
 
@@ -64,6 +65,7 @@ class Plan:
                 "dataset": self.dataset_id,
                 "train": self.split.train,
                 "train_seed": train_seed,
+                "software": software(),
             }
         )[:32]
 
@@ -97,7 +99,14 @@ def make_plan(
             raise ProtocolError(f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}")
     protocol.check_serves(loaded_suite)
     check_device(protocol.device)
+    loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file
     config = dataset_config(loaded_suite, protocol.scale)
+    at_most = max_prompts(config)
+    if protocol.shots > at_most:
+        raise ProtocolError(
+            f"--shots {protocol.shots}: a {protocol.scale} dataset of {loaded_suite.name} has at most {at_most} "
+            "prompts a task"
+        )
     names = list(dict.fromkeys([*methods, *CONTROLS]))
     plan = Plan(
         suite=loaded_suite,

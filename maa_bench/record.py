@@ -116,7 +116,8 @@ class SplitInfo(_Model):
 class DatasetInfo(_Model):
     """The checkpoint dataset that the method was fitted on."""
 
-    id: str = Field(min_length=1, description="Content id of the dataset.")
+    id: str = Field(min_length=1, description="Address of the dataset: hash of everything that it is built from.")
+    content_sha256: Sha256 = Field(description="Digest of the dataset's shards as they were built.")
     producer: str = Field(description="What made the checkpoints, e.g. `distill` or `sac`.")
     rows: Count = Field(description="Number of checkpoints.")
     runs: Count = Field(description="Number of training runs that the checkpoints come from.")
@@ -182,7 +183,7 @@ class Cost(_Model):
 
     seconds: StageSeconds = Field(description="Wall-clock seconds by stage.")
     environment_steps: Count = Field(description="Simulator steps of all evaluation episodes.")
-    peak_mb: float = Field(ge=0, description="Peak resident memory of the main process, in MB (10^6 bytes).")
+    peak_mb: float = Field(ge=0, description="Peak resident memory of the largest process, in MB (10^6 bytes).")
 
 
 class FileInfo(_Model):

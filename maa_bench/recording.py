@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,16 @@ import numpy as np
 from maa_bench import __version__
 from maa_bench.cache import Cache, CellResult
 from maa_bench.dataset.build import build_seconds, training_tasks
-from maa_bench.environment import environment_info
+from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.episodes import sorted_episodes
 from maa_bench.errors import RecordError
-from maa_bench.execution.local import JOB_THREADS
 from maa_bench.files import digest
 from maa_bench.plan import Cell, Plan
 from maa_bench.protocol import PROMPT_SOURCE
 from maa_bench.record import (
     Cost,
     DatasetInfo,
+    Environment,
     MethodInfo,
     ProtocolInfo,
     RunRecord,
@@ -29,7 +29,7 @@ from maa_bench.record import (
     SuiteInfo,
 )
 from maa_bench.registry import LoadedMethod
-from maa_bench.results import load_record, metrics_of_episodes, write_record
+from maa_bench.results import load_episodes, load_record, metrics_of_episodes, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,17 +42,37 @@ def run_id(plan: Plan, method: LoadedMethod) -> str:
 
 
 def record_of(
-    plan: Plan, method: LoadedMethod, results: dict[str, CellResult], cache: Cache, results_dir: Path
+    plan: Plan,
+    method: LoadedMethod,
+    results: dict[str, CellResult],
+    before: set[str],
+    cache: Cache,
+    results_dir: Path,
 ) -> RunRecord:
-    """The record of one method of a plan: read if it is there already, else made of its cells and written."""
+    """The record of one method of a plan, made of its cells and written.
+
+    A record that is there already is kept if nothing was computed anew, it is whole, and its episodes are those of the
+    cells; somebody else's record of the same run, from a checkout for example, is not taken for this one.
+
+    Args:
+        plan, method: which.
+        results: every cell's result by key.
+        before: keys of the cells that were finished before this run.
+        cache: where the dataset and fits lie.
+        results_dir: where records go.
+    """
     name = run_id(plan, method)
     folder = results_dir / method.card.name / name
-    try:
-        return load_record(folder)
-    except RecordError:
-        pass  # not there, or damaged: the cells hold everything that it takes to write it
     cells = [cell for cell in plan.cells if cell.method is method]
     table = _episode_table(plan, cells, results)
+    if all(cell.key in before for cell in cells):
+        try:
+            found = load_record(folder)
+            whole = all((folder / file).exists() for file in found.files)
+            if whole and load_episodes(folder).equals(sorted_episodes(table, plan.tasks)):
+                return found
+        except RecordError:
+            pass  # not there, or damaged: the cells hold everything that it takes to write it
     candidates = {
         f"{cell.train_seed}/{cell.task}": params for cell in cells if (params := results[cell.key].params) is not None
     }
@@ -79,7 +99,7 @@ def record_of(
         ),
         seeds=Seeds(train=plan.train_seeds, base=plan.base_seed),
         metrics=metrics_of_episodes(table),
-        environment=environment_info(plan.protocol.device, JOB_THREADS),
+        environment=Environment.model_validate(results[cells[0].key].environment),
         cost=_cost(plan, method, cells, results, cache),
     )
     return write_record(folder, record, table, candidates)
@@ -113,13 +133,14 @@ def _episode_table(plan: Plan, cells: list[Cell], results: dict[str, CellResult]
 
 
 def _dataset_info(plan: Plan, cache: Cache) -> DatasetInfo:
-    manifest = json.loads((cache.dataset_folder(plan.dataset_id) / "manifest.json").read_text(encoding="utf-8"))
+    shards = CheckpointDataset(cache.dataset_folder(plan.dataset_id), plan.suite).manifest["shards"]
     config = plan.dataset_config
     n_trained = len(training_tasks(plan.suite))
     return DatasetInfo(
         id=plan.dataset_id,
+        content_sha256=digest({task: shard["sha256"] for task, shard in shards.items()}),
         producer="distill",
-        rows=sum(shard["rows"] for shard in manifest["shards"].values()),
+        rows=sum(shard["rows"] for shard in shards.values()),
         runs=n_trained * config.train_runs + len(plan.suite.tasks) * config.prompt_runs,
     )
 

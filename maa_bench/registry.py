@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -108,13 +109,41 @@ def _import(entry: EntryPoint) -> tuple[Any, ModuleType]:
     return getattr(module, attribute), module
 
 
+_imported: dict[str, str] = {}
+"""Hash of a module's sources when it was first imported."""
+
+
 def _fingerprint(module: ModuleType, make: Any) -> str:
-    file = Path(module.__file__ or "")
-    package = getattr(module, "__path__", None) or module.__package__
-    folder = file.parent
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".toml")) if package else [file]
+    folder, files = _sources(module)
+    total = _hash_of(folder, files)
+    # In a notebook: what would run is the code as it was imported, not as it reads now.
+    loaded = _hash_of(folder, files if hasattr(_top(module), "__path__") else [Path(str(module.__file__))])
+    if _imported.setdefault(module.__name__, loaded) != loaded:
+        raise MethodError(f"the source of {module.__name__} changed after it was imported: start Python again")
     # The class's name too: two classes of one file may share a card, by inheritance for example.
-    total = hashlib.sha256(str(getattr(make, "__qualname__", make)).encode() + b"\0")
+    return hashlib.sha256(f"{getattr(make, '__qualname__', make)}\0{total}".encode()).hexdigest()
+
+
+def _top(module: ModuleType) -> ModuleType:
+    """The package whose code counts as the method's: a stranger's whole one, one folder of `baselines` of ours."""
+    top = sys.modules[module.__name__.partition(".")[0]]
+    if top.__name__ != "maa_bench":
+        return top
+    return sys.modules[module.__package__ or module.__name__]
+
+
+def _sources(module: ModuleType) -> tuple[Path, list[Path]]:
+    """The .py and .toml files of a method's package, or of the folder that a single file lies in."""
+    if not module.__file__:
+        raise MethodError(f"method module {module.__name__} has no file; write the method into one")
+    paths = getattr(_top(module), "__path__", None)
+    folder = Path(next(iter(paths))) if paths else Path(module.__file__).parent
+    found = folder.rglob("*") if paths else folder.glob("*")
+    return folder, sorted(p for p in found if p.suffix in (".py", ".toml"))
+
+
+def _hash_of(folder: Path, files: list[Path]) -> str:
+    total = hashlib.sha256()
     for path in files:
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()

@@ -155,12 +155,13 @@ def write_record(
     return record
 
 
-def load_record(folder: Path) -> RunRecord:
+def load_record(folder: str | Path) -> RunRecord:
     """Read a record and check the files beside it by size and SHA-256.
 
     Raises:
         RecordError: one line that names the file and what is wrong with it.
     """
+    folder = Path(folder)
     path = folder / RECORD
     record = _parse(path)
     if EPISODES not in record.files:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -226,6 +227,9 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
     file = layouts.get("file", str)
     if Path(file).name != file:
         raise SuiteError(f"{path}: 'layouts.file' must be a file name beside the suite, not {file!r}")
+    for what in (top.get("name", str), *tasks, *splits):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", what):  # they name files and folders
+            raise SuiteError(f"{path}: name {what!r} must be letters, digits, '.', '_' or '-' (at most 64)")
     return Suite(
         name=top.get("name", str),
         source=source,

@@ -6,7 +6,9 @@ of methods that are done.
 
 from __future__ import annotations
 
+import pickle
 import time
+import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ from maa_bench import evaluator
 from maa_bench.cache import Cache, CellResult
 from maa_bench.dataset.build import build_dataset, dataset_config, dataset_id
 from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.environment import environment_info
 from maa_bench.errors import MaaBenchError, MethodError
-from maa_bench.execution.local import Job, LocalExecutor, Report
-from maa_bench.files import whole_folder, write_json
+from maa_bench.execution.local import JOB_THREADS, Job, LocalExecutor, Report
+from maa_bench.files import hashes, whole_folder, write_json
 from maa_bench.method import Agents, Context, FlatPolicies, Method, Saveable, TrainingSet
 from maa_bench.plan import Cell, Plan
 from maa_bench.progress import Progress, Stage
@@ -53,6 +56,7 @@ class Generated:
 
     agents: Agents
     seconds: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,18 @@ class FitJob:
         for task in self.tasks:
             started = time.monotonic()
             agents = self._generate(fitted, prompts[task], training_set, context)
-            generated[task] = Generated(agents, time.monotonic() - started)
+            generated[task] = Generated(agents, time.monotonic() - started, peak_mb())
+        # What another process may have to receive is tried here, where the method can be named.
+        self._guard("its agents cannot be pickled: sending them", lambda: pickle.dumps(generated))
         return generated
 
     def _fitted(self, training_set: TrainingSet, context: Context) -> Method:
-        made = load_method(self.method).make(scale=self.protocol.scale)
+        make = load_method(self.method).make
+        made: Method = self._guard("calling it with scale=...", lambda: make(scale=self.protocol.scale))
         cache = Cache(self.cache)
         if isinstance(made, Saveable) and cache.fit_seconds(self.key) is not None:
-            made.load(cache.fit_folder(self.key) / "state", training_set)
+            state = cache.check_fit(self.key)
+            self._guard(f"load from {state}", lambda: made.load(state, training_set))
             return made
         started = time.monotonic()
         self._guard("fit", lambda: made.fit(training_set, context))
@@ -102,8 +110,8 @@ class FitJob:
         with whole_folder(cache.fit_folder(self.key)) as folder:
             if isinstance(made, Saveable):
                 (folder / "state").mkdir()
-                made.save(folder / "state")
-            write_json(folder / "meta.json", {"seconds": seconds})
+                self._guard("save", lambda: made.save(folder / "state"))
+            write_json(folder / "meta.json", {"seconds": seconds, "files": hashes(folder / "state")})
         return made
 
     def _generate(self, fitted: Method, prompts: PromptSet, training_set: TrainingSet, context: Context) -> Agents:
@@ -124,8 +132,14 @@ class FitJob:
             return call()
         except MaaBenchError as error:
             raise MethodError(f"method {self.method!r}: {what}: {error}") from error
+        except OSError:
+            raise  # a full disk is not the method's fault
         except Exception as error:
-            raise MethodError(f"method {self.method!r}: {what} raised {type(error).__name__}: {error}") from error
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise MethodError(
+                f"method {self.method!r}: {what} raised {type(error).__name__}: {error} "
+                f"({Path(last.filename).name}, line {last.lineno}; --debug shows all)"
+            ) from error
 
 
 @lru_cache(maxsize=1)
@@ -144,15 +158,17 @@ class _Pending:
     missing: int
     steps: int = 0
     seconds: float = 0.0
+    peak_mb: float = 0.0
 
-    def result(self) -> CellResult:
+    def result(self, environment: dict[str, Any]) -> CellResult:
         agents = self.generated.agents
         return CellResult(
             first_success=np.concatenate(self.parts),
             params=agents.params if isinstance(agents, FlatPolicies) else None,
             seconds={"generate": round(self.generated.seconds, 3), "evaluate": round(self.seconds, 3)},
             steps=self.steps,
-            peak_mb=peak_mb(),
+            peak_mb=max(self.peak_mb, self.generated.peak_mb, peak_mb()),
+            environment=environment,
         )
 
 
@@ -169,6 +185,7 @@ class Campaign:
 
     def __init__(self, plan: Plan, missing: list[Cell], dataset: Path, cache: Cache, progress: Progress) -> None:
         self._plan, self._dataset, self._cache, self._progress = plan, dataset, cache, progress
+        self._environment = environment_info(plan.protocol.device, JOB_THREADS).model_dump(mode="json")
         self._fits: dict[int, list[Cell]] = {}
         self._episodes: dict[int, tuple[_Pending, int]] = {}
         self._jobs: list[Job] = []
@@ -214,10 +231,11 @@ class Campaign:
         pending.parts[part] = result.first_success
         pending.steps += result.steps
         pending.seconds += result.seconds
+        pending.peak_mb = max(pending.peak_mb, result.peak_mb)
         pending.missing -= 1
         self._evaluate.advance(result.first_success.size)
         if not pending.missing:
-            cell = pending.result()
+            cell = pending.result(self._environment)
             self._cache.save_cell(pending.cell.key, cell)
             self._results[pending.cell.key] = cell
         return ()
@@ -235,6 +253,8 @@ class Campaign:
         return new
 
     def _reported(self, index: int, name: str, done: int, total: int) -> None:
+        if not total:
+            return  # nothing to do in this stage
         current, stage, _ = self._stages.get(index, ("", None, None))
         if stage is None or current != name:
             self._close_stage(index)

@@ -59,7 +59,7 @@ class RandomSeen(_Fitted):
         # The task's name enters, so that two test tasks do not get the same draw.
         rng = context.rng(*prompts.task.encode())
         orders = [rng.permutation(np.flatnonzero(data.task == task)) for task in data.train_tasks]
-        rows = []
+        rows: list[int] = []
         while len(rows) < n:
             which = rng.integers(len(orders))
             rows.append(orders[which][0])

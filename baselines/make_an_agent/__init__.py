@@ -35,7 +35,7 @@ class MakeAnAgent:
     """Generates policies for a task from trajectories of it.
 
     Args:
-        scale: `small` (a minute on two CPU threads) or `paper` (the published sizes; needs a GPU).
+        scale: `small` (a minute on one CPU thread) or `paper` (the published sizes; needs a GPU).
         config: used in place of the scale's section of `config.toml`.
     """
 

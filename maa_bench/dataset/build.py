@@ -20,6 +20,7 @@ from maa_bench.dataset.verify import first_success_steps, no_behavior, record_be
 from maa_bench.errors import DataError, SuiteError, did_you_mean
 from maa_bench.execution.local import Finished, Job, Report
 from maa_bench.files import digest, sha256_of, write_bytes, write_json
+from maa_bench.software import software
 from maa_bench.suite import Scale, Suite, load_suite
 
 
@@ -92,7 +93,8 @@ def dataset_identity(suite: Suite, config: DatasetConfig) -> dict[str, Any]:
         "format": FORMAT,
         "suite": suite.name,
         "layouts_sha256": suite.layouts_sha256,
-        "tasks": {name: [task.env, dict(task.options)] for name, task in suite.tasks.items()},
+        "tasks": [[name, task.env, dict(task.options)] for name, task in suite.tasks.items()],
+        "software": software(),
         "trained": sorted(training_tasks(suite)),
         "horizon": suite.horizon,
         "spec_id": suite.policy.id,
@@ -105,6 +107,12 @@ def dataset_identity(suite: Suite, config: DatasetConfig) -> dict[str, Any]:
 def dataset_id(suite: Suite, config: DatasetConfig) -> str:
     """Content address of a dataset, e.g. `metaworld-v1-3f2a90c1d4`."""
     return f"{suite.name}-{digest(dataset_identity(suite, config))[:10]}"
+
+
+def max_prompts(config: DatasetConfig) -> int:
+    """Prompts that a task has if every checkpoint of its prompt runs succeeds somewhere."""
+    steps = config.distill.updates - config.distill.first_checkpoint
+    return config.prompt_runs * (steps // config.prompt_every + 1)
 
 
 def training_tasks(suite: Suite) -> set[str]:

@@ -84,10 +84,19 @@ _reports: Any = None
 """In a worker process: the queue to the parent."""
 
 
+class _Terminated(BaseException):
+    """The parent ends this worker."""
+
+
+def _terminate(*_: Any) -> None:
+    raise _Terminated
+
+
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, _terminate)
     # Set before numpy and torch are imported by the first job.
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(JOB_THREADS)))
 
@@ -103,7 +112,10 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _run_in_worker(index: int, job: Job) -> Any:
-    return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
+    try:
+        return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
+    except _Terminated:  # what the job had half written is gone by now
+        os._exit(128 + signal.SIGTERM)
 
 
 def _run(job: Job, report: Report) -> Any:

@@ -14,7 +14,15 @@ from maa_bench.files import write_bytes
 from maa_bench.metrics import METRICS
 from maa_bench.record import RunRecord
 from maa_bench.report.render import csv_text, markdown_text, to_markdown
-from maa_bench.report.tables import LONG_COLUMNS, group_key, in_order, long_rows, result_table, summary_table
+from maa_bench.report.tables import (
+    LONG_COLUMNS,
+    group_key,
+    in_order,
+    long_rows,
+    protocol_text,
+    result_table,
+    summary_table,
+)
 from maa_bench.results import RECORD, load_record
 
 INDEX = "index.md"
@@ -116,7 +124,7 @@ def _section(group: Sequence[RunRecord]) -> str:
         runs.append(f"- {markdown_text(f'{record.method.name}: run {record.run_id}, {seeds}, {made}')}\n")
     return (
         f"## {markdown_text(suite.name)}, split {markdown_text(split.name)}, "
-        f"dataset {markdown_text(dataset.id)}, scale {protocol.scale}, {protocol.shots} prompts\n\n"
+        f"dataset {markdown_text(dataset.id)}, scale {protocol.scale}, {protocol_text(first)}\n\n"
         + "".join(f"- **{what}**: {markdown_text(text)}\n" for what, text in about)
         + "\n### Success (mean) by task\n\n"
         + to_markdown(result_table(group))

@@ -6,9 +6,10 @@ import re
 import sys
 from pathlib import Path
 
+from maa_bench.errors import RecordError
 from maa_bench.report.leaderboard import read_results
 from maa_bench.report.render import to_markdown
-from maa_bench.report.tables import result_table, summary_table
+from maa_bench.report.tables import group_key, result_table, summary_table
 
 _BLOCK = re.compile(r"(<!-- table: (?P<suite>\S+) (?P<split>\S+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
@@ -19,6 +20,9 @@ def with_tables(readme: str, results_dir: Path) -> str:
 
     def fill(block: re.Match[str]) -> str:
         own = [r for r in records if (r.suite.name, r.split.name) == (block["suite"], block["split"])]
+        if len({group_key(r) for r in own}) != 1:
+            where = f"{block['suite']}, split {block['split']}"
+            raise RecordError(f"{results_dir}: the README's table of {where} needs records of exactly one protocol")
         return f"{block[1]}\n{to_markdown(result_table(own))}\n{to_markdown(summary_table(own))}\n{block[4]}"
 
     return _BLOCK.sub(fill, readme)

@@ -104,10 +104,17 @@ def result_table(records: Sequence[RunRecord], metric: str = "mean") -> Table:
         (task, *(values[task][metric] for values in sets)) for task in (*first.split.test, AGGREGATE)
     ]
     return Table(
-        title=f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals",
+        title=f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; "
+        + protocol_text(first),
         header=("task", *method_labels(ordered)),
         rows=tuple(rows),
     )
+
+
+def protocol_text(record: RunRecord) -> str:
+    """The protocol in a few words."""
+    p = record.protocol
+    return f"{p.shots} prompts, {p.candidates} candidates, {p.episodes} test and {p.select_episodes} select layouts"
 
 
 def summary_table(records: Sequence[RunRecord]) -> Table:

@@ -19,6 +19,7 @@ CELL = CellResult(
     seconds={"generate": 0.5, "evaluate": 1.25},
     steps=312,
     peak_mb=100.5,
+    environment={"python": "3.11"},
 )
 KEY = "0123456789abcdef"
 
@@ -37,7 +38,7 @@ def test_a_cell_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
 def test_a_cell_of_agents_that_are_no_flat_policies_has_no_parameters(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, 1, 1.0))
+    cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, 1, 1.0, {}))
     assert cache.load_cell(KEY).params is None
 
 
@@ -123,5 +124,5 @@ def test_a_cell_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
 def test_a_folder_that_is_there_already_is_replaced(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     for steps in (1, 2):
-        cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, steps, 1.0))
+        cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, steps, 1.0, {}))
     assert cache.load_cell(KEY).steps == 2

@@ -49,7 +49,7 @@ def roll(suite: Suite, agents: Agents, workers: int = 1, layouts: tuple[tuple[st
     with LocalExecutor(workers) as executor:
         executor.run(jobs, finished)
     first = np.concatenate([parts[i].first_success for i in range(len(jobs))])
-    return Episodes(first, sum(p.steps for p in parts.values()), 0.0)
+    return Episodes(first, sum(p.steps for p in parts.values()), 0.0, 0.0)
 
 
 class Everywhere:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -119,14 +120,25 @@ def test_a_card_that_says_no_known_use_is_refused() -> None:
         MethodCard(name="x", family="generator", summary="", uses="magic")
 
 
+def forget(module: str) -> None:
+    """As a new Python does."""
+    registry._imported.pop(module)
+    sys.modules.pop(module)
+    importlib.invalidate_caches()
+
+
 def test_the_fingerprint_follows_the_source_file(stranger: str, tmp_path: Path) -> None:
     before = load_method(f"{stranger}:Mine").fingerprint
     assert load_method(f"{stranger}:Mine").fingerprint == before
     file = tmp_path / f"{stranger}.py"
-    (tmp_path / "beside_it.py").write_text("nothing to do with the method")
-    assert load_method(f"{stranger}:Mine").fingerprint == before
+    (tmp_path / "beside_it.py").write_text("# the method may import it\n")
+    beside = load_method(f"{stranger}:Mine").fingerprint
+    assert beside != before
     file.write_text(file.read_text() + "# changed\n")
-    assert load_method(f"{stranger}:Mine").fingerprint != before
+    with pytest.raises(MethodError, match="changed after it was imported: start Python again"):
+        load_method(f"{stranger}:Mine")
+    forget(stranger)
+    assert load_method(f"{stranger}:Mine").fingerprint not in (before, beside)
 
 
 def test_the_fingerprint_of_a_package_covers_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +151,7 @@ def test_the_fingerprint_of_a_package_covers_all_its_files(tmp_path: Path, monke
     prints = [load_method("strangers_package:Mine").fingerprint]
     for file in (package / "parts" / "net.py", package / "config.toml"):
         file.write_text(file.read_text().replace("1", "2"))
+        forget("strangers_package")
         prints.append(load_method("strangers_package:Mine").fingerprint)
     assert len(set(prints)) == 3
 

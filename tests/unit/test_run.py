@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maa_bench import work
+from maa_bench import registry, work
 from maa_bench.errors import MethodError
 from maa_bench.files import sha256_of
 from maa_bench.main_job import run_methods
@@ -356,6 +357,8 @@ def test_a_change_of_the_methods_source_changes_the_run(
     file = tmp_path / f"{module}.py"
     file.write_text(file.read_text() + "# a change\n")
     calls()
+    registry._imported.pop(module)  # as a new Python does
+    sys.modules.pop(module)
     (after, *_) = run(f"{module}:Mean")
     assert after.run_id != before.run_id
     assert "fit" in calls(), "results of older code are not taken for its own"
