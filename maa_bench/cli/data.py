@@ -99,7 +99,7 @@ def info(
         )
     dataset = CheckpointDataset(Cache(root).dataset_folder(name), loaded)
     tasks = [_task_info(dataset, task) for task in loaded.tasks]
-    total = sum(file.stat().st_size for file in dataset.folder.iterdir())
+    total = sum(file.stat().st_size for file in dataset.folder.glob("*.parquet"))
     if as_json:
         print_json({"id": name, "folder": str(dataset.folder), "bytes": total, "tasks": tasks})
         return
