@@ -38,6 +38,9 @@ class WorkerLostError(MaaBenchError):
     """A worker process died."""
 
 
+PATIENCE = 5.0
+"""Seconds that an ended worker has to take away what it has half written."""
+
 REPORT_EVERY = 0.25
 """Seconds between two looks at what running jobs report."""
 
@@ -88,8 +91,14 @@ class _Terminated(BaseException):
     """The parent ends this worker."""
 
 
+_in_job = False
+"""In a worker process: whether a job may have something half written."""
+
+
 def _terminate(*_: Any) -> None:
-    raise _Terminated
+    if _in_job:
+        raise _Terminated
+    os._exit(128 + signal.SIGTERM)
 
 
 def _start_worker(reports: Any) -> None:
@@ -112,10 +121,14 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _run_in_worker(index: int, job: Job) -> Any:
+    global _in_job
+    _in_job = True
     try:
         return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
     except _Terminated:  # what the job had half written is gone by now
         os._exit(128 + signal.SIGTERM)
+    finally:
+        _in_job = False
 
 
 def _run(job: Job, report: Report) -> Any:
@@ -146,8 +159,12 @@ class LocalExecutor:
             return
         if kind is not None:  # interrupted or failed: do not wait for jobs that nobody wants
             self._pool.shutdown(wait=False, cancel_futures=True)
-            for child in set(multiprocessing.active_children()) - self._others:
+            own = set(multiprocessing.active_children()) - self._others
+            for child in own:
                 child.terminate()
+            for child in own:
+                child.join(PATIENCE)
+                child.kill()
         else:
             self._pool.shutdown()
         self._pool = None
