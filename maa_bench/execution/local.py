@@ -38,9 +38,6 @@ class WorkerLostError(MaaBenchError):
     """A worker process died."""
 
 
-PATIENCE = 5.0
-"""Seconds that an ended worker has to take away what it has half written."""
-
 REPORT_EVERY = 0.25
 """Seconds between two looks at what running jobs report."""
 
@@ -87,25 +84,10 @@ _reports: Any = None
 """In a worker process: the queue to the parent."""
 
 
-class _Terminated(BaseException):
-    """The parent ends this worker."""
-
-
-_in_job = False
-"""In a worker process: whether a job may have something half written."""
-
-
-def _terminate(*_: Any) -> None:
-    if _in_job:
-        raise _Terminated
-    os._exit(128 + signal.SIGTERM)
-
-
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, _terminate)
     # Set before numpy and torch are imported by the first job.
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(JOB_THREADS)))
 
@@ -121,14 +103,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _run_in_worker(index: int, job: Job) -> Any:
-    global _in_job
-    _in_job = True
-    try:
-        return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
-    except _Terminated:  # what the job had half written is gone by now
-        os._exit(128 + signal.SIGTERM)
-    finally:
-        _in_job = False
+    return _run(job, lambda stage, done, total: _reports.put((index, stage, done, total)))
 
 
 def _run(job: Job, report: Report) -> Any:
@@ -159,12 +134,8 @@ class LocalExecutor:
             return
         if kind is not None:  # interrupted or failed: do not wait for jobs that nobody wants
             self._pool.shutdown(wait=False, cancel_futures=True)
-            own = set(multiprocessing.active_children()) - self._others
-            for child in own:
+            for child in set(multiprocessing.active_children()) - self._others:
                 child.terminate()
-            for child in own:
-                child.join(PATIENCE)
-                child.kill()
         else:
             self._pool.shutdown()
         self._pool = None
