@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,13 +94,26 @@ def _start_worker(reports: Any) -> None:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """A worker born here never sees Ctrl-C, not even while it still imports; ours is delivered afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _ctrl_c_later() -> Iterator[None]:
+    """Workers are started whole or not at all, and never see Ctrl-C; ours is delivered afterwards.
+
+    A child inherits the blocked signal, so it is deaf even while it still imports. Here the mask alone would not do:
+    it holds for this thread only, and the kernel may hand the signal to another one, for which Python then raises
+    KeyboardInterrupt here, between the start of a worker and the message that tells it what to be.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is raised in the main thread only
+        yield
+        return
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if caught:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _run_in_worker(index: int, job: Job) -> Any:
@@ -188,14 +202,14 @@ class LocalExecutor:
             # spawn: a forked child would inherit torch's and numba's threads in an unknown state.
             context = multiprocessing.get_context("spawn")
             self._others = set(multiprocessing.active_children())
-            self._reports = context.SimpleQueue()
+            self._reports = context.SimpleQueue()  # starts multiprocessing's tracker, which would undo our mask later
             self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self._reports,))
         running: dict[Future[Any], int] = {}
         while waiting or running:
             # One job more than workers: the next is at hand when one ends, and long ones still go first.
             while waiting and len(running) <= self.workers:
                 index, job = waiting.popleft()
-                with _sigint_blocked():
+                with _ctrl_c_later():
                     running[self._pool.submit(_run_in_worker, index, job)] = index
             done, _ = wait(running, timeout=REPORT_EVERY, return_when=FIRST_COMPLETED)
             while not self._reports.empty():

@@ -513,8 +513,6 @@ def test_workers_import_from_here_and_stdout_stays_pure(tiny: list[str], tiny_ca
     assert "warned by fit" not in done.stderr
 
 
-# heavy: under load, a Ctrl-C in the moment when workers start can still print a worker's traceback (known, open).
-@pytest.mark.heavy
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     ("method", "cached", "ready"),
