@@ -46,6 +46,10 @@ class RecordError(MaaBenchError):
     """A run record cannot be read or does not follow the schema."""
 
 
+class OptionError(MaaBenchError, ValueError):
+    """An argument of a Gymnasium environment is unknown or out of range; a `ValueError` too, as is usual there."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the nearest known names, or the whole list where none is near."""
     options = sorted(known)

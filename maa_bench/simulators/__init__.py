@@ -30,7 +30,14 @@ class Trajectory:
 
 
 class TaskSimulator(Protocol):
-    """One task, ready to be reset and stepped. Not shared between threads."""
+    """One task, ready to be reset and stepped. Not shared between threads.
+
+    Attributes:
+        reward: the simulator's own reward of the last `step`; 0 before the first. For those who train by reinforcement:
+            no part of the benchmark depends on it, nothing that is hashed or recorded contains it.
+    """
+
+    reward: float
 
     def reset(self, layout: Float64) -> Float64:
         """Put the task into a frozen initial state; returns the first observation (obs_dim,) float64.
@@ -40,6 +47,12 @@ class TaskSimulator(Protocol):
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One control step with an action in [-1, 1]; returns the observation and whether this step is a success."""
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """The least and greatest value of every entry of an observation: two (obs_dim,) float64, all finite.
+
+        They hold for the episodes of the suite's horizon, with actions in [-1, 1].
+        """
 
     def expert(self) -> Agent:
         """The task's scripted expert."""

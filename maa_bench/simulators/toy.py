@@ -19,20 +19,27 @@ from maa_bench.suite import LAYOUT_SETS, Task
 SPEED = 0.05
 RADIUS = 0.1
 GAIN = 4.0
+BOUND = 10.0
+"""Positions stay within: 100 steps of at most 0.05 each, from a start within 0.2, lead no farther than 5.2."""
 
 
 class PointMass:
-    """State (x, y, vx, vy); action: wanted velocity in [-1, 1]^2; success within 0.1 of the goal."""
+    """State (x, y, vx, vy); action: wanted velocity in [-1, 1]^2; success within 0.1 of the goal.
+
+    The reward of a step is minus the distance to the goal after it.
+    """
 
     def __init__(self, task: Task) -> None:
         goal = task.options.get("goal")
         if task.env != "point-mass" or not isinstance(goal, list) or len(goal) != 2:
             raise SuiteError(f"toy task {task.name!r} needs env = 'point-mass' and options.goal = [x, y]")
         self.goal = np.array(goal, dtype=np.float64)
+        self.reward = 0.0
         self._state = np.zeros(4)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: (2,) start position."""
+        self.reward = 0.0
         self._state = np.array([layout[0], layout[1], 0.0, 0.0])
         return self._state.copy()
 
@@ -42,8 +49,15 @@ class PointMass:
         velocity = 0.5 * (self._state[2:] + wanted)
         position = self._state[:2] + SPEED * velocity
         self._state = np.concatenate([position, velocity])
-        distance = position - self.goal
-        return self._state.copy(), bool(distance @ distance <= RADIUS * RADIUS)
+        offset = position - self.goal
+        squared = offset @ offset
+        self.reward = -float(np.sqrt(squared))
+        return self._state.copy(), bool(squared <= RADIUS * RADIUS)
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """Positions within `BOUND`, velocities within 1: two (4,) float64."""
+        high = np.array([BOUND, BOUND, 1.0, 1.0])
+        return -high, high
 
     def expert(self) -> Agent:
         """Heads straight for the goal."""

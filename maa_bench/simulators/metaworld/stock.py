@@ -21,9 +21,17 @@ from maa_bench.method import Agent
 from maa_bench.simulators import Float64, Trajectory, step_trajectory, step_until_success
 from maa_bench.suite import Task
 
+POSITION_BOUND = 10.0
+"""Metres. Objects have no bounds upstream; they stand on a table or hang on a hinge about a metre from the robot."""
+QUATERNION_BOUND = 1.0 + 1e-9
+"""MuJoCo leaves a quaternion as it is while its length is 1 but for rounding, so an entry may pass 1 by as much."""
+
 
 class StockTask:
-    """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1]."""
+    """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1].
+
+    The reward is Meta-World's own, shaped, between 0 and 10 a step.
+    """
 
     def __init__(self, task: Task) -> None:
         if task.env not in ALL_V3_ENVIRONMENTS:
@@ -33,6 +41,7 @@ class StockTask:
         # A policy that diverges makes the simulation unstable in every step. MuJoCo resets it, says so on standard
         # error each time and writes MUJOCO_LOG.TXT into the user's folder; the failed episode says as much.
         mujoco.set_mju_user_warning(_ignore)
+        self.reward = 0.0
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
         # What `set_task` does, minus the pickled Task: the goal becomes visible and the layout frozen.
@@ -44,6 +53,7 @@ class StockTask:
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
+        self.reward = 0.0
         self.env._last_rand_vec = np.array(layout)
         obs, _ = self.env.reset()
         return np.array(obs)
@@ -51,13 +61,29 @@ class StockTask:
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One `env.step`: five physics steps of 2.5 ms."""
         try:
-            obs, _, _, _, info = self.env.step(action)
+            obs, reward, _, _, info = self.env.step(action)
         except ValueError:
             if np.isfinite(action).all():
                 raise
             # The reward of a NaN action raises on some tasks (door-open); the state is there, and nobody asks for it.
+            self.reward = 0.0
             return np.array(self.env._last_stable_obs), False
+        self.reward = float(reward)
         return obs, bool(info["success"])
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """Meta-World's own, to which it clips every step, made finite for the objects: two (39,) float64.
+
+        An observation is two frames (hand 3, gripper 1, two objects of position 3 and quaternion 4) and the goal 3.
+        """
+        space = self.env.sawyer_observation_space
+        an_object = [POSITION_BOUND] * 3 + [QUATERNION_BOUND] * 4
+        frame = [np.inf] * 4 + an_object * 2
+        finite = np.array([*frame, *frame, *[np.inf] * 3])
+        low, high = np.maximum(space.low, -finite), np.minimum(space.high, finite)
+        # The height of plate-slide's goal is always 0; Gymnasium warns about a range without extent.
+        extent = np.where(low == high, 0.01, 0.0)
+        return low - extent, high + extent
 
     def expert(self) -> Agent:
         """The scripted policy that Meta-World ships for this task."""
