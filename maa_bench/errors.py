@@ -42,6 +42,10 @@ class ProtocolError(MaaBenchError):
     """A number or choice of the evaluation protocol is out of range."""
 
 
+class DrawingError(MaaBenchError):
+    """Pictures cannot be drawn on this machine, or a video not be written as asked."""
+
+
 class RecordError(MaaBenchError):
     """A run record cannot be read or does not follow the schema."""
 

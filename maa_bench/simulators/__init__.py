@@ -18,6 +18,7 @@ from maa_bench.suite import Suite, Task
 _MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
 
 Float64 = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class TaskSimulator(Protocol):
 
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
         """An episode that ends `after` steps after its first success, but not before `least` steps."""
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """Draw the current state: (height, width, 3) uint8, RGB, the first row on top. Changes nothing.
+
+        Raises:
+            DrawingError: nothing can be drawn on this machine.
+        """
 
 
 class Simulator(Protocol):

@@ -18,7 +18,8 @@ from metaworld.policies import ENV_POLICY_MAP
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators.metaworld.drawing import Drawing
 from maa_bench.suite import Task
 
 POSITION_BOUND = 10.0
@@ -50,6 +51,7 @@ class StockTask:
         self.env.__dict__.pop("sawyer_observation_space", None)
         self.env._freeze_rand_vec = True
         self.env._set_task_called = True
+        self._drawing: Drawing | None = None
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
@@ -97,6 +99,12 @@ class StockTask:
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
         """See `TaskSimulator`."""
         return step_trajectory(self, policy, layout, horizon, after, least)
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """See `TaskSimulator`."""
+        if self._drawing is None:
+            self._drawing = Drawing(self.env.model)
+        return self._drawing.frame(self.env.data, width, height)
 
 
 def _ignore(message: str) -> None:
