@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.errors import OptionError, did_you_mean
-from maa_bench.simulators import Float64, simulator_of
+from maa_bench.simulators import Float64, Pixels, simulator_of
 from maa_bench.suite import load_suite
 
 Action = npt.NDArray[np.floating]
@@ -88,6 +88,17 @@ class TaskEnv(gym.Env[Float64, Action]):
         obs, success = self._simulator.step(action)
         terminated = success and self._terminate_on_success
         return obs, self._simulator.reward, terminated, False, self._info(success)
+
+    def render(self) -> Pixels | None:
+        """The current state: (height, width, 3) uint8; None, with a warning, if the environment has no render mode.
+
+        Raises:
+            DrawingError: nothing can be drawn on this machine.
+        """
+        if self.render_mode is None:
+            gym.logger.warn("render() was called, but render_mode is None: make the environment with 'rgb_array'")
+            return None
+        return self._simulator.frame(*self._size)
 
     def _choose_layout(self, options: dict[str, Any]) -> int:
         for key in options:
