@@ -1,7 +1,8 @@
 """maa-bench: a benchmark for methods that turn a short trajectory into a whole policy.
 
 What stands in `__all__` is the public API. Each name is imported when it is first used, so `import maa_bench` costs
-milliseconds and brings in no torch, no simulator and no compiler.
+milliseconds and brings in no torch, no simulator and no compiler. It also sees to it that every task has its Gymnasium
+id, `maa_bench/<suite>.<task>`, once gymnasium is imported too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maa_bench.gym_ids import register_when_imported
 
 __version__ = "0.1.0"
 
@@ -77,3 +80,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+register_when_imported()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,25 +16,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from maa_bench import __version__
+from maa_bench import __version__, gl
 from maa_bench.errors import MaaBenchError
 
 Status = Literal["ok", "warning", "FAILED"]
 OK: Status = "ok"
 WARNING: Status = "warning"
 FAILED: Status = "FAILED"
-
-GL_TIMEOUT = 60.0
-"""Seconds that one attempt at a rendering context may take."""
-
-_GL_PROBE = """
-import mujoco
-empty = mujoco.MjModel.from_xml_string("<mujoco><worldbody/></mujoco>")
-renderer = mujoco.Renderer(empty, 16, 16)  # a GLContext alone may seem to work where nothing can be drawn
-print("made")
-"""
-_GL_PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
-"""Off-screen backend of MuJoCo -> Debian package that it needs."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +170,7 @@ def _suite_speed(name: str) -> Check:
 def _gl() -> Check:
     """Whether MuJoCo can draw without a screen. The benchmark itself draws nothing: videos and images do."""
     chosen = os.environ.get("MUJOCO_GL", "")
-    works = [backend for backend in dict.fromkeys([chosen, *_GL_PACKAGES]) if _gl_works(backend)]
+    works = [backend for backend in dict.fromkeys([chosen, *gl.PACKAGES]) if gl.works(backend)]
     shown = f"MUJOCO_GL={chosen}" if chosen else "MUJOCO_GL is not set"
     if chosen in works:
         return Check("off-screen GL", OK, f"{shown}: a context can be made")
@@ -194,24 +181,7 @@ def _gl() -> Check:
             f"{shown}: no context can be made, but {works[0]} can (only drawing needs it)",
             f"export MUJOCO_GL={works[0]}",
         )
-    fix = " or ".join(
-        f"`apt-get install {package}` and MUJOCO_GL={backend}" for backend, package in _GL_PACKAGES.items()
-    )
-    return Check("off-screen GL", WARNING, f"{shown}: no context can be made (only drawing needs it)", fix)
-
-
-def _gl_works(backend: str) -> bool:
-    """Try in a process of its own: a broken driver takes its process down."""
-    environment = {**os.environ, "MUJOCO_GL": backend}
-    if not backend:
-        del environment["MUJOCO_GL"]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _GL_PROBE], env=environment, capture_output=True, timeout=GL_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and b"made" in done.stdout
+    return Check("off-screen GL", WARNING, f"{shown}: no context can be made (only drawing needs it)", gl.how_to_mend())
 
 
 def _cache(folder: Path | None) -> Check:

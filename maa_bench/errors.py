@@ -42,8 +42,16 @@ class ProtocolError(MaaBenchError):
     """A number or choice of the evaluation protocol is out of range."""
 
 
+class DrawingError(MaaBenchError):
+    """Pictures cannot be drawn on this machine, or a video not be written as asked."""
+
+
 class RecordError(MaaBenchError):
     """A run record cannot be read or does not follow the schema."""
+
+
+class OptionError(MaaBenchError, ValueError):
+    """An argument of a Gymnasium environment is unknown or out of range; a `ValueError` too, as is usual there."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

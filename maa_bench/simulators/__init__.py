@@ -18,6 +18,7 @@ from maa_bench.suite import Suite, Task
 _MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
 
 Float64 = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,14 @@ class EpisodeError(Exception):
 
 
 class TaskSimulator(Protocol):
-    """One task, ready to be reset and stepped. Not shared between threads."""
+    """One task, ready to be reset and stepped. Not shared between threads.
+
+    Attributes:
+        reward: the simulator's own reward of the last `step`; 0 before the first. For those who train by reinforcement:
+            no part of the benchmark depends on it, nothing that is hashed or recorded contains it.
+    """
+
+    reward: float
 
     def reset(self, layout: Float64) -> Float64:
         """Put the task into a frozen initial state; returns the first observation (obs_dim,) float64.
@@ -70,6 +78,12 @@ class TaskSimulator(Protocol):
 
         Raises:
             EpisodeError: the simulation diverged.
+        """
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """The least and greatest value of every entry of an observation: two (obs_dim,) float64, all finite.
+
+        They hold for the episodes of the suite's horizon, with actions in [-1, 1].
         """
 
     def expert(self) -> Agent:
@@ -91,6 +105,13 @@ class TaskSimulator(Protocol):
 
         Raises:
             EpisodeError: as `first_success`, at any step.
+        """
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """Draw the current state: (height, width, 3) uint8, RGB, the first row on top. Changes nothing.
+
+        Raises:
+            DrawingError: nothing can be drawn on this machine.
         """
 
 

@@ -13,26 +13,36 @@ import numpy.typing as npt
 from maa_bench.errors import SuiteError
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import Float64, Pixels, Trajectory, step_trajectory, step_until_success
 from maa_bench.suite import LAYOUT_SETS, Task
 
 SPEED = 0.05
 RADIUS = 0.1
 GAIN = 4.0
+BOUND = 10.0
+"""Positions stay within: 100 steps of at most 0.05 each, from a start within 0.2, lead no farther than 5.2."""
+
+VIEW = 1.5
+"""A picture shows at least [-1.5, 1.5]^2; a mass that has left it is not seen."""
 
 
 class PointMass:
-    """State (x, y, vx, vy); action: wanted velocity in [-1, 1]^2; success within 0.1 of the goal."""
+    """State (x, y, vx, vy); action: wanted velocity in [-1, 1]^2; success within 0.1 of the goal.
+
+    The reward of a step is minus the distance to the goal after it.
+    """
 
     def __init__(self, task: Task) -> None:
         goal = task.options.get("goal")
         if task.env != "point-mass" or not isinstance(goal, list) or len(goal) != 2:
             raise SuiteError(f"toy task {task.name!r} needs env = 'point-mass' and options.goal = [x, y]")
         self.goal = np.array(goal, dtype=np.float64)
+        self.reward = 0.0
         self._state = np.zeros(4)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: (2,) start position."""
+        self.reward = 0.0
         self._state = np.array([layout[0], layout[1], 0.0, 0.0])
         return self._state.copy()
 
@@ -42,8 +52,15 @@ class PointMass:
         velocity = 0.5 * (self._state[2:] + wanted)
         position = self._state[:2] + SPEED * velocity
         self._state = np.concatenate([position, velocity])
-        distance = position - self.goal
-        return self._state.copy(), bool(distance @ distance <= RADIUS * RADIUS)
+        offset = position - self.goal
+        squared = offset @ offset
+        self.reward = -float(np.sqrt(squared))
+        return self._state.copy(), bool(squared <= RADIUS * RADIUS)
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """Positions within `BOUND`, velocities within 1: two (4,) float64."""
+        high = np.array([BOUND, BOUND, 1.0, 1.0])
+        return -high, high
 
     def expert(self) -> Agent:
         """Heads straight for the goal."""
@@ -56,6 +73,24 @@ class PointMass:
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
         """See `TaskSimulator`."""
         return step_trajectory(self, policy, layout, horizon, after, least)
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """The mass (dark), the goal (green, as large as it counts) and the origin (a grey cross)."""
+        scale = 2 * VIEW / min(width, height)
+        x = (np.arange(width) + 0.5 - width / 2) * scale
+        y = (height / 2 - np.arange(height) - 0.5) * scale
+        plane = np.stack(np.meshgrid(x, y), axis=-1)
+        pixels = np.full((height, width, 3), 255.0)
+        _paint(pixels, np.minimum(np.abs(plane[..., 0]), np.abs(plane[..., 1])) - scale / 2, scale, (225, 225, 225))
+        _paint(pixels, np.linalg.norm(plane - self.goal, axis=-1) - RADIUS, scale, (60, 180, 75))
+        _paint(pixels, np.linalg.norm(plane - self._state[:2], axis=-1) - RADIUS / 2, scale, (30, 40, 90))
+        return pixels.round().astype(np.uint8)
+
+
+def _paint(pixels: Float64, distance: Float64, scale: float, colour: tuple[int, int, int]) -> None:
+    """Colour the inside of a shape, given each pixel's signed distance to its edge; the edge is smooth."""
+    inside = np.clip(0.5 - distance / scale, 0.0, 1.0)[..., None]
+    pixels += inside * (np.array(colour) - pixels)
 
 
 class _Expert:

@@ -129,3 +129,30 @@ def test_an_episode_job_is_picklable() -> None:
     job = EpisodeJob("toy-v1", "goal-000", agents, (0,), (("test", 2),))
     copy = pickle.loads(pickle.dumps(job))
     assert copy(lambda *_: None).first_success.tobytes() == job(lambda *_: None).first_success.tobytes()
+
+
+def test_a_frame_shows_mass_and_goal_where_they_are() -> None:
+    toy = open_toy("goal-000")
+    toy.reset(np.array([-0.5, 0.25]))
+    toy.step(np.zeros(2))
+    frame = toy.frame(150, 120)
+    assert frame.shape == (120, 150, 3)
+    assert frame.dtype == np.uint8
+    scale = 120 / 3.0  # pixels a unit: the short side shows [-1.5, 1.5]
+    for colour, (x, y) in (((30, 40, 90), (-0.5, 0.25)), ((60, 180, 75), toy.goal)):
+        rows, columns = np.nonzero((frame == colour).all(axis=-1))
+        assert len(rows)
+        np.testing.assert_allclose(columns.mean() + 0.5, 75 + x * scale, atol=0.5)
+        np.testing.assert_allclose(rows.mean() + 0.5, 60 - y * scale, atol=0.5)
+
+
+def test_drawing_changes_nothing() -> None:
+    layout = TOY.layouts("goal-000", "test")[0]
+    actions = np.random.default_rng(0).uniform(-1, 1, (20, 2))
+    seen, plain = open_toy("goal-000"), open_toy("goal-000")
+    assert seen.reset(layout).tobytes() == plain.reset(layout).tobytes()
+    frames = []
+    for action in actions:
+        frames.append(seen.frame(64, 48).tobytes())
+        assert seen.step(action)[0].tobytes() == plain.step(action)[0].tobytes()
+    assert len(set(frames)) > 1, "the mass moves"

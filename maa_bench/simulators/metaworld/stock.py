@@ -18,16 +18,24 @@ from metaworld.policies import ENV_POLICY_MAP
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import EpisodeError, Float64, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import EpisodeError, Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators.metaworld.drawing import Drawing
 from maa_bench.suite import Task
 
 BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 """The warnings after which MuJoCo resets a simulation to its model's first state: positions, velocities or
 accelerations that are NaN or huge."""
+POSITION_BOUND = 10.0
+"""Metres. Objects have no bounds upstream; they stand on a table or hang on a hinge about a metre from the robot."""
+QUATERNION_BOUND = 1.0 + 1e-9
+"""MuJoCo leaves a quaternion as it is while its length is 1 but for rounding, so an entry may pass 1 by as much."""
 
 
 class StockTask:
-    """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1]."""
+    """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1].
+
+    The reward is Meta-World's own, shaped, between 0 and 10 a step.
+    """
 
     def __init__(self, task: Task) -> None:
         if task.env not in ALL_V3_ENVIRONMENTS:
@@ -37,6 +45,7 @@ class StockTask:
         # When a simulation becomes unstable, MuJoCo resets it, says so on standard error and writes MUJOCO_LOG.TXT
         # into the user's folder; here it is an `EpisodeError`.
         mujoco.set_mju_user_warning(_ignore)
+        self.reward = 0.0
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
         # What `set_task` does, minus the pickled Task: the goal becomes visible and the layout frozen.
@@ -47,9 +56,11 @@ class StockTask:
         self.env._set_task_called = True
         self._unstable = self.env.data.warning.number  # a view: counts since the reset, by kind of warning
         self._steps = 0
+        self._drawing: Drawing | None = None
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
+        self.reward = 0.0
         self.env._last_rand_vec = np.array(layout)
         obs, _ = self.env.reset()
         self._steps = 0
@@ -59,14 +70,29 @@ class StockTask:
         """One `env.step`: five physics steps of 2.5 ms."""
         self._steps += 1
         try:
-            obs, _, _, _, info = self.env.step(action)
+            obs, reward, _, _, info = self.env.step(action)
         except ValueError:
             if self._unstable[BAD].any():  # some tasks' rewards choke on what is left of the state
                 raise EpisodeError.of_simulation(self._steps) from None
             raise
         if self._unstable[BAD].any():
             raise EpisodeError.of_simulation(self._steps)
+        self.reward = float(reward)
         return obs, bool(info["success"])
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """Meta-World's own, to which it clips every step, made finite for the objects: two (39,) float64.
+
+        An observation is two frames (hand 3, gripper 1, two objects of position 3 and quaternion 4) and the goal 3.
+        """
+        space = self.env.sawyer_observation_space
+        an_object = [POSITION_BOUND] * 3 + [QUATERNION_BOUND] * 4
+        frame = [np.inf] * 4 + an_object * 2
+        finite = np.array([*frame, *frame, *[np.inf] * 3])
+        low, high = np.maximum(space.low, -finite), np.minimum(space.high, finite)
+        # The height of plate-slide's goal is always 0; Gymnasium warns about a range without extent.
+        extent = np.where(low == high, 0.01, 0.0)
+        return low - extent, high + extent
 
     def expert(self) -> Agent:
         """The scripted policy that Meta-World ships for this task."""
@@ -80,6 +106,12 @@ class StockTask:
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
         """See `TaskSimulator`."""
         return step_trajectory(self, policy, layout, horizon, after, least)
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """See `TaskSimulator`."""
+        if self._drawing is None:
+            self._drawing = Drawing(self.env.model)
+        return self._drawing.frame(self.env.data, width, height)
 
 
 def _ignore(message: str) -> None:
