@@ -53,15 +53,15 @@ def render(
     size: Annotated[str, typer.Option("--size", help="Width and height of one view, in pixels.")] = "320x240",
     fps: Annotated[int, typer.Option("--fps", help="Frames a second.")] = 20,
     tiles: Annotated[int, typer.Option("--tiles", help="Candidates in the grid, at most.")] = 6,
-    shots: Annotated[int, typer.Option("--shots", help="As the run had it, and so the next five.")] = Protocol.shots,
-    candidates: Annotated[int, typer.Option("--candidates", help="Agents generated.")] = Protocol.candidates,
-    episodes: Annotated[int, typer.Option("--episodes", help="Test layouts.")] = Protocol.episodes,
+    shots: Annotated[int, typer.Option("--shots", help="Prompts of the task, as in the run.")] = Protocol.shots,
+    candidates: Annotated[int, typer.Option("--candidates", help="Candidates, as in the run.")] = Protocol.candidates,
+    episodes: Annotated[int, typer.Option("--episodes", help="Test layouts, as in the run.")] = Protocol.episodes,
     select_episodes: Annotated[
-        int, typer.Option("--select-episodes", help="Select layouts.")
+        int, typer.Option("--select-episodes", help="Select layouts, as in the run.")
     ] = Protocol.select_episodes,
-    seed: Annotated[int, typer.Option("--seed", help="The training seed.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The training seed of the run.")] = 0,
     scale: ScaleOption = Protocol.scale,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = Protocol.device,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda, as in the run.")] = Protocol.device,
     cache_dir: CacheDirOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +38,27 @@ def choose_format(wanted: str | None) -> str:
     return wanted
 
 
-def encode(frames: Iterator[Pixels], fps: int, kind: str) -> bytes:
-    """All frames, (height, width, 3) uint8 of one size with even sides, as the bytes of a gif or mp4 file."""
-    return _gif(frames, fps) if kind == "gif" else _mp4(frames, fps)
+def encode(frames: Iterator[Pixels], fps: int, kind: str, later: Sequence[tuple[int, int, int]] = ()) -> bytes:
+    """All frames as the bytes of a gif or mp4 file.
+
+    Args:
+        frames: (height, width, 3) uint8, of one size with even sides.
+        fps: frames a second. kind: `gif` or `mp4`.
+        later: colours that must be true though the first frame lacks them: a gif has 256, taken from there.
+    """
+    return _gif(frames, fps, later) if kind == "gif" else _mp4(frames, fps)
 
 
-def _gif(frames: Iterator[Pixels], fps: int) -> bytes:
-    first, *rest = (Image.fromarray(frame).quantize(dither=Image.Dither.NONE) for frame in frames)
+def _gif(frames: Iterator[Pixels], fps: int, later: Sequence[tuple[int, int, int]]) -> bytes:
+    # One palette for all frames: what stands still has the same colours in all of them, and is stored once.
+    first = next(frames)
+    bars = np.repeat(np.array(later, np.uint8).reshape(-1, 1, 3), first.shape[1], axis=1).repeat(3, axis=0)
+    palette = Image.fromarray(np.concatenate([first, bars])).quantize(dither=Image.Dither.NONE)
+    images = (
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in chain([first], frames)
+    )
     buffer = io.BytesIO()
-    first.save(buffer, "gif", save_all=True, append_images=rest, duration=gif_delay(fps), loop=0)
+    next(images).save(buffer, "gif", save_all=True, append_images=images, duration=gif_delay(fps), loop=0)
     return buffer.getvalue()
 
 

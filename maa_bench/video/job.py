@@ -14,7 +14,7 @@ from maa_bench.progress import Progress, Stage
 from maa_bench.simulators import Pixels, TaskSimulator, simulator_of
 from maa_bench.video.cells import Episode, FinishedCell
 from maa_bench.video.encode import MAX_FPS, choose_format, encode
-from maa_bench.video.picture import Frame
+from maa_bench.video.picture import FAILED, SUCCEEDED, Frame
 from maa_bench.video.rollout import View, views
 
 KINDS = ("success", "failure", "grid")
@@ -143,7 +143,7 @@ def _write(
         for episode, simulator in zip(episodes, simulators, strict=False)
     ]
     with progress.stage(f"draw {kind}", moving, "frames") as stage:
-        data = encode(_pictures(layout, parts, moving, held, stage), look.fps, look.kind)
+        data = encode(_pictures(layout, parts, moving, held, stage), look.fps, look.kind, (SUCCEEDED, FAILED))
     write_bytes(out / name, data)
     return Video(kind, out / name, tuple(episodes), every, moving + held)
 
