@@ -9,6 +9,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench import __version__
+from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import CacheError
 from maa_bench.files import hashes, sha256_of, whole_folder, write_json
 from maa_bench.policy import Float32
 
 FORMAT = 1
+
+LEFTOVERS_AFTER = 24 * 3600.0
+"""Age in seconds at which a temporary file is nobody's."""
 
 
 def default_cache_dir() -> Path:
@@ -38,6 +45,7 @@ class CellResult:
     Attributes:
         first_success: (n_candidates, n_select + n_test) int64, select layouts first; -1 where none succeeded.
         params: (n_candidates, n_params) float32 of flat policies, else None.
+        failures: episodes that broke off, in order.
         seconds: of `generate` and `evaluate`.
         steps: environment steps taken.
         peak_mb: peak memory of the largest process that worked on the cell, in MB (10^6 bytes).
@@ -46,10 +54,18 @@ class CellResult:
 
     first_success: npt.NDArray[np.int64]
     params: Float32 | None
+    failures: tuple[FailedEpisode, ...]
     seconds: dict[str, float]
     steps: int
     peak_mb: float
     environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CellFailure:
+    """Why a cell has no result: one line that names the method, the step and what happened."""
+
+    reason: str
 
 
 class Cache:
@@ -77,6 +93,16 @@ class Cache:
                 f"cache {folder} was written by another version (maa-bench {version}); "
                 f"this is {__version__} with format {FORMAT}: delete the folder or choose another with --cache-dir"
             )
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed processes left half-written; a day, as others may be writing now, on other machines."""
+        before = time.time() - LEFTOVERS_AFTER
+        for pattern in ("datasets/*/.*", "fits/.*", "cells/.*"):
+            for path in self.folder.glob(pattern):
+                with suppress(OSError):  # another process does the same
+                    if path.stat().st_mtime < before:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def dataset_folder(self, dataset_id: str) -> Path:
         """Where a dataset belongs, whether it is there or not."""
@@ -113,10 +139,10 @@ class Cache:
         return self.folder / "cells" / key
 
     def has_cell(self, key: str) -> bool:
-        """Whether a cell is finished."""
+        """Whether a cell is finished, with a result or as a failure."""
         return (self._cell_folder(key) / "meta.json").exists()
 
-    def load_cell(self, key: str) -> CellResult:
+    def load_cell(self, key: str) -> CellResult | CellFailure:
         """Read a finished cell.
 
         Raises:
@@ -126,6 +152,8 @@ class Cache:
         meta = self._read_meta(folder / "meta.json")
         if meta is None:
             raise CacheError(f"cache has no cell {folder}")
+        if isinstance(meta.get("failed"), str):
+            return CellFailure(meta["failed"])
         arrays = {}
         files = meta.get("files")
         if not isinstance(files, dict):
@@ -140,22 +168,37 @@ class Cache:
                 raise CacheError(f"{path} is truncated or altered: delete {folder} and run the same command again")
             arrays[name] = np.load(path, allow_pickle=False)
         try:
+            failures = tuple(FailedEpisode(*failure) for failure in meta["failures"])
             own = [meta[key] for key in ("seconds", "steps", "peak_mb", "environment")]
-            return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), *own)
-        except KeyError:
+            return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), failures, *own)
+        except (KeyError, TypeError):
             raise _damaged(folder / "meta.json") from None
 
-    def save_cell(self, key: str, cell: CellResult) -> None:
-        """Write a cell, whole or not at all."""
+    def save_failure(self, key: str, failure: CellFailure) -> None:
+        """Write that a cell failed. A result that another process has written meanwhile stays."""
+        with whole_folder(self._cell_folder(key), replace=False) as folder:
+            write_json(folder / "meta.json", {"failed": failure.reason})
+
+    def save_cell(self, key: str, cell: CellResult, replace: bool = True) -> None:
+        """Write a cell, whole or not at all.
+
+        Args:
+            key: its address.
+            cell: its result.
+            replace: whether a result that is there already gives way; a failure always does.
+        """
         arrays: dict[str, npt.NDArray[Any]] = {"first_success.npy": cell.first_success}
         if cell.params is not None:
             arrays["params.npy"] = cell.params
-        with whole_folder(self._cell_folder(key)) as folder:
+        if not replace and self.has_cell(key) and isinstance(self.load_cell(key), CellFailure):
+            replace = True
+        with whole_folder(self._cell_folder(key), replace) as folder:
             for name, array in arrays.items():
                 np.save(folder / name, array)
             files = {name: sha256_of(folder / name) for name in arrays}
             meta = {"files": files, "seconds": cell.seconds, "steps": cell.steps, "peak_mb": cell.peak_mb}
-            write_json(folder / "meta.json", {**meta, "environment": cell.environment})
+            meta |= {"environment": cell.environment, "failures": cell.failures}
+            write_json(folder / "meta.json", meta)
 
     def _read_meta(self, path: Path) -> dict[str, Any] | None:
         try:

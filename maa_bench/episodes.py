@@ -66,6 +66,15 @@ if not TYPE_CHECKING:
         return schema
 
 
+class FailedEpisode(NamedTuple):
+    """An episode that broke off, or was never begun because its agent could not be made; it counts as unsuccessful."""
+
+    candidate: int
+    layout_set: str
+    layout: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class EpisodeGrid:
     """What an episode table holds once it is known to be whole.

@@ -7,21 +7,21 @@ a job's result does not depend on how candidates are cut into jobs or where the 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.errors import MaaBenchError, MethodError
-from maa_bench.execution.local import Report
+from maa_bench.episodes import FailedEpisode
+from maa_bench.execution import Report
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.resources import peak_mb
-from maa_bench.simulators import TaskSimulator, simulator_of, step_until_success
+from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, simulator_of, step_until_success
 from maa_bench.suite import load_suite
 
-VERSION = 1
+VERSION = 2
 """Part of every cell's identity; raise it when an episode could come out differently."""
 
 CHUNK = 4
@@ -30,10 +30,18 @@ CHUNK = 4
 
 @dataclass(frozen=True)
 class Episodes:
-    """What a job measured: first-success steps (n_candidates, n_layouts) int64, -1 for none; steps taken; seconds;
-    peak memory of the process in MB."""
+    """What a job measured.
+
+    Attributes:
+        first_success: (n_candidates, n_layouts) int64, first-success steps, -1 for none.
+        failures: episodes that broke off.
+        steps: environment steps taken.
+        seconds: wall clock.
+        peak_mb: peak memory of the process, in MB (10^6 bytes).
+    """
 
     first_success: npt.NDArray[np.int64]
+    failures: tuple[FailedEpisode, ...]
     steps: int
     seconds: float
     peak_mb: float
@@ -49,6 +57,7 @@ class EpisodeJob:
         agents: candidates; those at `indices` are run.
         indices: which of `agents`.
         layouts: (layout set, number of its first layouts) in order.
+        candidates: their numbers in the cell; default: `indices`.
     """
 
     suite: str
@@ -56,56 +65,105 @@ class EpisodeJob:
     agents: Agents
     indices: tuple[int, ...]
     layouts: tuple[tuple[str, int], ...]
+    candidates: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            object.__setattr__(self, "candidates", self.indices)
 
     def __call__(self, report: Report) -> Episodes:
         started = time.monotonic()
         suite = load_suite(self.suite)
         simulator = _open(self.suite, self.task, suite.layouts_sha256, repr(suite.task(self.task)))
-        layouts = [layout for name, count in self.layouts for layout in suite.layouts(self.task, name)[:count]]
-        first = np.empty((len(self.indices), len(layouts)), np.int64)
+        names = layout_names(self.layouts)
+        layouts = [suite.layouts(self.task, layout_set)[i] for layout_set, i in names]
+        first = np.full((len(self.indices), len(names)), -1, np.int64)
+        failures: list[FailedEpisode] = []
         total = 0
-        for row, index in enumerate(self.indices):
-            agent = self._agent(index, suite.policy.action_dim)
-            for column, layout in enumerate(layouts):
-                if isinstance(agent, PackedPolicy):
-                    first[row, column], steps = simulator.first_success(agent, layout, suite.horizon)
-                else:
-                    first[row, column], steps = step_until_success(simulator, agent, layout, suite.horizon)
+        for row, (index, candidate) in enumerate(zip(self.indices, self.candidates, strict=True)):
+            report(step_name(candidate), 0, 0)
+            agent = _agent(self.agents, index, suite.policy.action_dim)
+            for column, (name, layout) in enumerate(zip(names, layouts, strict=True)):
+                try:
+                    first[row, column], steps = _episode(simulator, agent, layout, suite.horizon)
+                except EpisodeError as error:
+                    failures.append(FailedEpisode(candidate, *name, error.reason))
+                    steps = error.steps
                 total += steps
-        return Episodes(first, total, time.monotonic() - started, peak_mb())
+        return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb())
 
-    def _agent(self, index: int, action_dim: int) -> Agent:
-        where = f"task {self.task!r}, candidate {index}"
-        try:
-            agent = self.agents.agent(index)
-        except MaaBenchError:
-            raise
-        except Exception as error:
-            raise MethodError(f"{where}: making the agent raised {type(error).__name__}: {error}") from error
-        return agent if isinstance(agent, PackedPolicy) else _Checked(agent, action_dim, where)
+    def without(self, candidates: set[int]) -> EpisodeJob | None:
+        """The same job but for some candidates; None if nothing is left."""
+        kept = [i for i, number in enumerate(self.candidates) if number not in candidates]
+        if not kept:
+            return None
+        indices, numbers = tuple(self.indices[i] for i in kept), tuple(self.candidates[i] for i in kept)
+        return replace(self, indices=indices, candidates=numbers)
 
 
-@dataclass(frozen=True)
+def layout_names(layouts: tuple[tuple[str, int], ...]) -> list[tuple[str, int]]:
+    """(layout set, index) of every column of a cell."""
+    return [(name, i) for name, count in layouts for i in range(count)]
+
+
+def step_name(candidate: int) -> str:
+    """How an `EpisodeJob` reports which candidate it is busy with."""
+    return f"candidate {candidate}"
+
+
+def _episode(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: int) -> tuple[int, int]:
+    if isinstance(agent, PackedPolicy):
+        return simulator.first_success(agent, layout, horizon)
+    return step_until_success(simulator, agent, layout, horizon)
+
+
+def _agent(agents: Agents, index: int, action_dim: int) -> Agent:
+    try:
+        agent = agents.agent(index)
+    except Exception as error:
+        return _Unmade(f"making the agent raised {type(error).__name__}: {error}")
+    return agent if isinstance(agent, PackedPolicy) else _Checked(agent, action_dim)
+
+
+@dataclass
+class _Unmade:
+    """In the place of an agent that could not be made."""
+
+    reason: str
+
+    def reset(self) -> None:
+        raise EpisodeError(self.reason)
+
+    def act(self, obs: Float64) -> Float64:
+        raise EpisodeError(self.reason)
+
+
+@dataclass
 class _Checked:
-    """An agent of a method's own, whose mistakes are named."""
+    """An agent of a method's own, whose mistakes are named and end the episode."""
 
     agent: Agent
     action_dim: int
-    where: str
+    steps: int = field(default=0, init=False)
 
     def reset(self) -> None:
+        self.steps = 0
         try:
             self.agent.reset()
         except Exception as error:
-            raise MethodError(f"{self.where}: `reset` raised {type(error).__name__}: {error}") from error
+            raise EpisodeError(f"`reset` raised {type(error).__name__}: {error}") from error
 
-    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+    def act(self, obs: Float64) -> npt.NDArray[np.floating]:
         try:
             action = np.asarray(self.agent.act(obs))  # its own dtype: Meta-World computes with float32 as such
         except Exception as error:
-            raise MethodError(f"{self.where}: `act` raised {type(error).__name__}: {error}") from error
-        if action.shape != (self.action_dim,) or action.dtype.kind not in "fiu" or not np.isfinite(action).all():
-            raise MethodError(f"{self.where}: `act` must return {self.action_dim} finite numbers, not {action}")
+            raise EpisodeError(
+                f"`act` raised {type(error).__name__} in step {self.steps + 1}: {error}", self.steps
+            ) from error
+        if action.shape != (self.action_dim,) or action.dtype.kind not in "fiu":
+            got = f"shape {action.shape}" if action.dtype.kind in "fiu" else repr(action)[:80]
+            raise EpisodeError(f"`act` must return {self.action_dim} numbers, not {got}", self.steps)
+        self.steps += 1
         return action
 
 
@@ -120,10 +178,10 @@ def episode_jobs(suite: str, task: str, agents: Agents, layouts: tuple[tuple[str
     """Cut one task's candidates into jobs, in order."""
     jobs = []
     for start in range(0, len(agents), CHUNK):
-        indices = tuple(range(start, min(start + CHUNK, len(agents))))
+        numbers = tuple(range(start, min(start + CHUNK, len(agents))))
         if isinstance(agents, FlatPolicies):  # send only the parameters that the job needs
-            part = FlatPolicies(agents.spec, agents.params[list(indices)])
-            jobs.append(EpisodeJob(suite, task, part, tuple(range(len(indices))), layouts))
+            part = FlatPolicies(agents.spec, agents.params[list(numbers)])
+            jobs.append(EpisodeJob(suite, task, part, tuple(range(len(numbers))), layouts, numbers))
         else:
-            jobs.append(EpisodeJob(suite, task, agents, indices, layouts))
+            jobs.append(EpisodeJob(suite, task, agents, numbers, layouts))
     return jobs

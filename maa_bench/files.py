@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,29 +55,41 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, replace: bool = True) -> Iterator[Path]:
     """Fill a temporary folder beside `target`; it takes `target`'s place only if nothing is raised.
 
-    If another process has put a folder there meanwhile, the newer one wins; both hold the same content.
+    Args:
+        target: the folder.
+        replace: whether a folder that is there already, or that another process puts there meanwhile, gives way.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
-        try:
-            os.rename(temporary, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        while not _renamed(temporary, target):
+            if not replace:
+                shutil.rmtree(temporary, ignore_errors=True)
+                break
             old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            os.rename(target, old / "was")
-            os.rename(temporary, target)
+            with suppress(FileNotFoundError):  # another process moves it away, too
+                os.rename(target, old / "was")
             shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _say_where(error, target)
         raise
+
+
+def _renamed(temporary: Path, target: Path) -> bool:
+    """Rename a folder; False if there is one of that name (with something in it)."""
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def _say_where(error: BaseException, path: Path) -> None:

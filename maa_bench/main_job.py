@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from maa_bench.cache import Cache, CellResult, default_cache_dir
-from maa_bench.errors import ProtocolError
+from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
+from maa_bench.errors import MethodError, ProtocolError, did_you_mean
 from maa_bench.execution.local import LocalExecutor
-from maa_bench.plan import Plan, make_plan
+from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
 from maa_bench.work import Campaign, ensure_dataset
@@ -17,20 +18,119 @@ from maa_bench.work import Campaign, ensure_dataset
 if TYPE_CHECKING:
     from maa_bench.record import RunRecord
 
+Overwrite = Literal["never", "missing", "failed", "always"]
+"""Which cells are computed: none; those that the cache does not have; those that failed before, too; all, fits too."""
 
-def execute(plan: Plan, cache: Cache, progress: Progress, workers: int | None = None) -> dict[str, CellResult]:
-    """Do what of a plan is not done yet; returns every cell's result by key.
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is carried out; none of it changes a result.
+
+    Attributes:
+        workers: processes; default: one a core.
+        overwrite: which cells are computed, see `Overwrite`.
+        cell_timeout: seconds that a fit, the generation for one task, or the episodes of one candidate may take;
+            what takes longer is ended and recorded as failed. Default: any.
 
     Raises:
-        MaaBenchError: a method breaks its contract, a file in the cache is damaged, the disk is full.
+        ProtocolError: a value that cannot be.
     """
-    results = {cell.key: cache.load_cell(cell.key) for cell in plan.cells if cache.has_cell(cell.key)}
-    missing = [cell for cell in plan.cells if cell.key not in results]
-    if missing:
-        with LocalExecutor(workers) as executor:
+
+    workers: int | None = None
+    overwrite: Overwrite = "missing"
+    cell_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ProtocolError(f"--workers must be at least 1, not {self.workers}")
+        if self.overwrite not in get_args(Overwrite):
+            hint = did_you_mean(self.overwrite, get_args(Overwrite))
+            raise ProtocolError(f"--overwrite knows no {self.overwrite!r}.{hint}")
+        if self.cell_timeout is not None and not 0 < self.cell_timeout < float("inf"):
+            raise ProtocolError(f"--cell-timeout must be a number of seconds above 0, not {self.cell_timeout}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        records: of the methods all of whose cells have results, in the plan's order.
+        failures: one line a failed cell or candidate: method, seed, task, candidate, reason.
+        incomplete: names of the methods that have no record.
+    """
+
+    records: list[RunRecord] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
+
+
+def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tuple[dict[str, Any], set[str]]:
+    """Do what of a plan is to be done.
+
+    Returns:
+        Every cell's `CellResult` or `CellFailure` by key, and the keys of those that were there before.
+
+    Raises:
+        MaaBenchError: a file in the cache is damaged, the dataset cannot be built, the disk is full.
+    """
+    results: dict[str, CellResult | CellFailure] = {}
+    if how.overwrite != "always":
+        results = {cell.key: cache.load_cell(cell.key) for cell in plan.cells if cache.has_cell(cell.key)}
+    todo = [cell for cell in plan.cells if _is_due(results.get(cell.key), how.overwrite)]
+    kept = set(results) - {cell.key for cell in todo}
+    if todo:
+        with LocalExecutor(how.workers) as executor:
             dataset = ensure_dataset(plan.suite, plan.protocol.scale, cache, progress, executor)
-            results |= Campaign(plan, missing, dataset.folder, cache, progress).run(executor)
-    return results
+            afresh = how.overwrite == "always"
+            campaign = Campaign(plan, todo, dataset.folder, cache, progress, afresh, how.cell_timeout)
+            results |= campaign.run(executor)
+    not_computed = CellFailure("not computed: --overwrite never")
+    return {cell.key: results.get(cell.key, not_computed) for cell in plan.cells}, kept
+
+
+def _is_due(found: CellResult | CellFailure | None, overwrite: Overwrite) -> bool:
+    if overwrite == "never":
+        return False
+    return found is None or (overwrite == "failed" and isinstance(found, CellFailure))
+
+
+def run_all(
+    plan: Plan, *, how: Execution, results_dir: Path, cache_dir: Path | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Carry a plan out and write the records of its methods; whatever fails of one method leaves the others alone."""
+    from maa_bench.recording import failed_candidates, record_of, write_failures
+
+    progress = progress or Progress()
+    cache = Cache(cache_dir or default_cache_dir())
+    results, kept = execute(plan, cache, progress, how)
+    outcome = Outcome()
+    for method in plan.methods:
+        cells = [cell for cell in plan.cells if cell.method is method]
+        failed = {c.key: results[c.key] for c in cells if isinstance(results[c.key], CellFailure)}
+        for cell in cells:
+            if cell.key in failed:
+                hint = " (failed before; --overwrite failed tries it again)" if cell.key in kept else ""
+                outcome.failures.append(f"{_where(cell, plan)}: {failed[cell.key].reason}{hint}")
+            else:
+                for bad in failed_candidates([cell], results):
+                    total = len(results[cell.key].first_success[0])
+                    outcome.failures.append(
+                        f"{_where(cell, plan)}, candidate {bad.candidate}: {bad.reason} "
+                        f"({bad.episodes} of {total} episodes, counted as unsuccessful)"
+                    )
+        if failed:
+            outcome.incomplete.append(method.card.name)
+            if how.overwrite != "never":
+                write_failures(plan, method, failed, results_dir)
+        else:
+            outcome.records.append(record_of(plan, method, results, kept, cache, results_dir))
+    return outcome
+
+
+def _where(cell: Cell, plan: Plan) -> str:
+    seed = f", seed {cell.train_seed}" if len(plan.train_seeds) > 1 else ""
+    return f"{cell.method.card.name}{seed}, {cell.task}"
 
 
 def run_methods(
@@ -42,10 +142,10 @@ def run_methods(
     protocol: Protocol | None = None,
     seeds: int = 1,
     seed: int = 0,
-    workers: int | None = None,
     results_dir: str | Path = "results",
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    **execution: Any,
 ) -> list[RunRecord]:
     """Run methods and the controls on one split; returns their records, methods first, and writes them.
 
@@ -57,23 +157,22 @@ def run_methods(
         protocol: shots, candidates, episodes, scale, device.
         seeds: number of training seeds: seed, seed + 1, ...
         seed: the first of them.
-        workers: processes for building and rollouts; default: one a core.
         results_dir: where records go, as `<method>/<run_id>/`.
         cache_dir: where finished work is kept; default: the platform's cache folder.
         progress: how to show progress; default: bars or lines on standard error.
+        execution: `workers`, `overwrite`, `cell_timeout`: see `Execution`.
 
     Raises:
+        MethodError: cells failed. What was asked for beside them was done first, and is kept and recorded.
         MaaBenchError: one line that says what is wrong, where, and what to do.
     """
-    from maa_bench.recording import record_of
-
-    if workers is not None and workers < 1:
-        raise ProtocolError(f"--workers must be at least 1, not {workers}")
+    how = Execution(**execution)
     plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed)
-    cache = Cache(Path(cache_dir) if cache_dir else default_cache_dir())
-    before = {cell.key for cell in plan.cells if cache.has_cell(cell.key)}
-    results = execute(plan, cache, progress or Progress(), workers)
-    return [record_of(plan, method, results, before, cache, Path(results_dir)) for method in plan.methods]
+    cache = Path(cache_dir) if cache_dir else None
+    outcome = run_all(plan, how=how, results_dir=Path(results_dir), cache_dir=cache, progress=progress)
+    if outcome.incomplete:
+        raise MethodError("; ".join(outcome.failures))
+    return outcome.records
 
 
 def run(

@@ -186,6 +186,16 @@ class Cost(_Model):
     peak_mb: float = Field(ge=0, description="Peak resident memory of the largest process, in MB (10^6 bytes).")
 
 
+class Failure(_Model):
+    """A candidate some of whose episodes broke off. Each such episode counts as unsuccessful."""
+
+    task: str = Field(description="Task name.")
+    train_seed: int = Field(description="Training seed.")
+    candidate: Count = Field(description="Index of the candidate.")
+    episodes: Positive = Field(description="Episodes of it that broke off, on select and test layouts.")
+    reason: str = Field(description="Why, for the first of them.")
+
+
 class FileInfo(_Model):
     """A file beside the record."""
 
@@ -209,6 +219,10 @@ class RunRecord(_Model):
     metrics: Metrics = Field(description="The results.")
     environment: Environment = Field(description="Machine and software.")
     cost: Cost = Field(description="Time, steps and memory.")
+    failures: tuple[Failure, ...] = Field(
+        default=(),
+        description="Candidates that raised, hung, gave actions that are no numbers, or made the simulation diverge.",
+    )
     files: dict[str, FileInfo] = Field(
         default_factory=dict,
         description="Files beside the record, by name; filled in when the record is written. "

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maa_bench import __version__
-from maa_bench.cache import Cache, CellResult
+from maa_bench.cache import Cache, CellFailure, CellResult
 from maa_bench.dataset.build import build_seconds, training_tasks
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.episodes import sorted_episodes
 from maa_bench.errors import RecordError
-from maa_bench.files import digest
+from maa_bench.files import digest, write_json
 from maa_bench.plan import Cell, Plan
 from maa_bench.protocol import PROMPT_SOURCE
 from maa_bench.record import (
     Cost,
     DatasetInfo,
     Environment,
+    Failure,
     MethodInfo,
     ProtocolInfo,
     RunRecord,
@@ -44,7 +46,7 @@ def run_id(plan: Plan, method: LoadedMethod) -> str:
 def record_of(
     plan: Plan,
     method: LoadedMethod,
-    results: dict[str, CellResult],
+    results: Mapping[str, CellResult],
     before: set[str],
     cache: Cache,
     results_dir: Path,
@@ -101,11 +103,40 @@ def record_of(
         metrics=metrics_of_episodes(table),
         environment=Environment.model_validate(results[cells[0].key].environment),
         cost=_cost(plan, method, cells, results, cache),
+        failures=tuple(failed_candidates(cells, results)),
     )
     return write_record(folder, record, table, candidates)
 
 
-def _episode_table(plan: Plan, cells: list[Cell], results: dict[str, CellResult]) -> pa.Table:
+def failed_candidates(cells: Iterable[Cell], results: Mapping[str, CellResult]) -> Iterator[Failure]:
+    """The candidates of which episodes broke off, in the order of cells and candidates."""
+    for cell in cells:
+        by_candidate: dict[int, list[str]] = {}
+        for failed in results[cell.key].failures:
+            by_candidate.setdefault(failed.candidate, []).append(failed.reason)
+        for candidate, reasons in sorted(by_candidate.items()):
+            yield Failure(
+                task=cell.task,
+                train_seed=cell.train_seed,
+                candidate=candidate,
+                episodes=len(reasons),
+                reason=reasons[0],
+            )
+
+
+def write_failures(plan: Plan, method: LoadedMethod, failed: Mapping[str, CellFailure], results_dir: Path) -> Path:
+    """Write why a method has no record of this run: `failures.json`, where its record would be.
+
+    A record that is there from before stays. Returns the file's path.
+    """
+    path = results_dir / method.card.name / run_id(plan, method) / "failures.json"
+    cells = [cell for cell in plan.cells if cell.method is method and cell.key in failed]
+    rows = [{"task": cell.task, "train_seed": cell.train_seed, "reason": failed[cell.key].reason} for cell in cells]
+    write_json(path, {"method": method.card.name, "run_id": run_id(plan, method), "failures": rows})
+    return path
+
+
+def _episode_table(plan: Plan, cells: list[Cell], results: Mapping[str, CellResult]) -> pa.Table:
     import pyarrow as pa
 
     from maa_bench.episodes import EPISODE_SCHEMA
@@ -145,7 +176,7 @@ def _dataset_info(plan: Plan, cache: Cache) -> DatasetInfo:
     )
 
 
-def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: dict[str, CellResult], cache: Cache) -> Cost:
+def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: Mapping[str, CellResult], cache: Cache) -> Cost:
     own = [results[cell.key] for cell in cells]
     fits = [cache.fit_seconds(plan.fit_key(method, seed)) or 0.0 for seed in plan.train_seeds]
     seconds = StageSeconds(

@@ -1,43 +1,39 @@
-"""Doing the missing cells of a plan: fits first, and each fit's episodes as soon as its candidates are there.
+"""Doing the cells of a plan: fits first, and each fit's episodes as soon as its candidates are there.
 
 One executor runs both kinds of job, so that a method still being fitted on one core leaves the others to the episodes
-of methods that are done.
+of methods that are done. What goes wrong in one cell, or with one candidate, is kept with its reason; the rest goes on.
 """
 
 from __future__ import annotations
 
-import pickle
-import time
-import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from maa_bench import evaluator
-from maa_bench.cache import Cache, CellResult
+from maa_bench import evaluator, fitting
+from maa_bench.cache import Cache, CellFailure, CellResult
 from maa_bench.dataset.build import build_dataset, dataset_config, dataset_id
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.environment import environment_info
-from maa_bench.errors import MaaBenchError, MethodError
-from maa_bench.execution.local import JOB_THREADS, Job, LocalExecutor, Report
-from maa_bench.files import hashes, whole_folder, write_json
-from maa_bench.method import Agents, Context, FlatPolicies, Method, Saveable, TrainingSet
+from maa_bench.episodes import FailedEpisode
+from maa_bench.evaluator import EpisodeJob, Episodes
+from maa_bench.execution import Executor, Job, JobLostError
+from maa_bench.execution.threads import JOB_THREADS
+from maa_bench.fitting import FitJob, Fitted, Generated
+from maa_bench.method import FlatPolicies
 from maa_bench.plan import Cell, Plan
 from maa_bench.progress import Progress, Stage
-from maa_bench.prompts import PromptSet
-from maa_bench.protocol import Protocol
-from maa_bench.registry import load_method
 from maa_bench.resources import peak_mb
-from maa_bench.suite import Scale, Suite, load_suite
+from maa_bench.suite import Scale, Suite
 
 
 def ensure_dataset(
-    suite: Suite, scale: Scale, cache: Cache, progress: Progress, executor: LocalExecutor
+    suite: Suite, scale: Scale, cache: Cache, progress: Progress, executor: Executor
 ) -> CheckpointDataset:
     """Open a suite's dataset, building it (or shards that were deleted) first if the cache has none."""
     config = dataset_config(suite, scale)
@@ -50,121 +46,34 @@ def ensure_dataset(
     return CheckpointDataset(folder, suite)
 
 
-@dataclass(frozen=True)
-class Generated:
-    """One task's candidates, and how long they took."""
-
-    agents: Agents
-    seconds: float
-    peak_mb: float
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """Fit a method for one training seed and generate candidates for some tasks; picklable, runs anywhere.
-
-    Attributes:
-        method: as `load_method` takes it.
-        suite, split, protocol: as in the plan.
-        dataset: the dataset's folder.
-        train_seed: seed of the fit, of the candidates and of the draw of prompts.
-        tasks: test tasks to generate for.
-        cache: where fits are kept. key: the fit's address.
-    """
-
-    method: str
-    suite: str
-    split: str
-    protocol: Protocol
-    dataset: Path
-    train_seed: int
-    tasks: tuple[str, ...]
-    cache: Path
-    key: str
-
-    def __call__(self, report: Report) -> dict[str, Generated]:
-        context = Context(self.train_seed, self.protocol.device, report)
-        data, training_set = _training_set(self.dataset, self.suite, self.split)
-        prompts = {task: data.prompts(task, self.protocol.shots, self.train_seed) for task in self.tasks}
-        fitted = self._fitted(training_set, context)
-        generated = {}
-        for task in self.tasks:
-            started = time.monotonic()
-            agents = self._generate(fitted, prompts[task], training_set, context)
-            generated[task] = Generated(agents, time.monotonic() - started, peak_mb())
-        # What another process may have to receive is tried here, where the method can be named.
-        self._guard("its agents cannot be pickled: sending them", lambda: pickle.dumps(generated))
-        return generated
-
-    def _fitted(self, training_set: TrainingSet, context: Context) -> Method:
-        make = load_method(self.method).make
-        made: Method = self._guard("calling it with scale=...", lambda: make(scale=self.protocol.scale))
-        cache = Cache(self.cache)
-        if isinstance(made, Saveable) and cache.fit_seconds(self.key) is not None:
-            state = cache.check_fit(self.key)
-            self._guard(f"load from {state}", lambda: made.load(state, training_set))
-            return made
-        started = time.monotonic()
-        self._guard("fit", lambda: made.fit(training_set, context))
-        seconds = round(time.monotonic() - started, 3)
-        with whole_folder(cache.fit_folder(self.key)) as folder:
-            if isinstance(made, Saveable):
-                (folder / "state").mkdir()
-                self._guard("save", lambda: made.save(folder / "state"))
-            write_json(folder / "meta.json", {"seconds": seconds, "files": hashes(folder / "state")})
-        return made
-
-    def _generate(self, fitted: Method, prompts: PromptSet, training_set: TrainingSet, context: Context) -> Agents:
-        one = fitted.card.deterministic_candidates
-        n = 1 if one else self.protocol.candidates
-        agents = self._guard(f"generate for task {prompts.task!r}", lambda: fitted.generate(prompts, n, context))
-        where = f"method {self.method!r}: generate for task {prompts.task!r} returned"
-        if not isinstance(agents, Agents):
-            raise MethodError(f"{where} {type(agents).__name__}, not Agents (such as FlatPolicies)")
-        if len(agents) != n:
-            raise MethodError(f"{where} {len(agents)} candidates, not {n}")
-        if isinstance(agents, FlatPolicies) and agents.spec != training_set.spec:
-            raise MethodError(f"{where} policies {agents.spec.id}, not {training_set.spec.id}")
-        return agents
-
-    def _guard(self, what: str, call: Any) -> Any:
-        try:
-            return call()
-        except MaaBenchError as error:
-            raise MethodError(f"method {self.method!r}: {what}: {error}") from error
-        except OSError:
-            raise  # a full disk is not the method's fault
-        except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            raise MethodError(
-                f"method {self.method!r}: {what} raised {type(error).__name__}: {error} "
-                f"({Path(last.filename).name}, line {last.lineno}; --debug shows all)"
-            ) from error
-
-
-@lru_cache(maxsize=1)
-def _training_set(folder: Path, suite: str, split: str) -> tuple[CheckpointDataset, TrainingSet]:
-    data = CheckpointDataset(folder, load_suite(suite))
-    return data, data.training_set(split)
-
-
 @dataclass
 class _Pending:
     """A cell that waits for its episodes."""
 
     cell: Cell
     generated: Generated
-    parts: list[Any]
+    first_success: npt.NDArray[np.int64]
     missing: int
+    failures: list[FailedEpisode] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     peak_mb: float = 0.0
 
+    def add(self, candidates: tuple[int, ...], episodes: Episodes) -> None:
+        """Take a job's result."""
+        self.first_success[list(candidates)] = episodes.first_success
+        self.failures += episodes.failures
+        self.steps += episodes.steps
+        self.seconds += episodes.seconds
+        self.peak_mb = max(self.peak_mb, episodes.peak_mb)
+        self.missing -= len(candidates)
+
     def result(self, environment: dict[str, Any]) -> CellResult:
         agents = self.generated.agents
         return CellResult(
-            first_success=np.concatenate(self.parts),
+            first_success=self.first_success,
             params=agents.params if isinstance(agents, FlatPolicies) else None,
+            failures=tuple(sorted(self.failures)),
             seconds={"generate": round(self.generated.seconds, 3), "evaluate": round(self.seconds, 3)},
             steps=self.steps,
             peak_mb=max(self.peak_mb, self.generated.peak_mb, peak_mb()),
@@ -173,41 +82,54 @@ class _Pending:
 
 
 class Campaign:
-    """The missing cells of a plan, from fits to finished cells in the cache.
+    """Some cells of a plan, from fits to finished cells in the cache.
 
     Args:
         plan: the plan.
-        missing: its cells that are not in the cache.
+        cells: those to do.
         dataset: the dataset's folder.
         cache: where fits and cells go.
         progress: shows fits and episodes.
+        afresh: fit, too, even where the cache has the fit.
+        step_timeout: seconds that a fit, one task's generation or one candidate's episodes may take; default: any.
     """
 
-    def __init__(self, plan: Plan, missing: list[Cell], dataset: Path, cache: Cache, progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        cells: list[Cell],
+        dataset: Path,
+        cache: Cache,
+        progress: Progress,
+        afresh: bool = False,
+        step_timeout: float | None = None,
+    ) -> None:
         self._plan, self._dataset, self._cache, self._progress = plan, dataset, cache, progress
+        self._afresh, self._step_timeout = afresh, step_timeout
         self._environment = environment_info(plan.protocol.device, JOB_THREADS).model_dump(mode="json")
-        self._fits: dict[int, list[Cell]] = {}
-        self._episodes: dict[int, tuple[_Pending, int]] = {}
+        self._layouts = evaluator.layout_names(plan.layouts())
         self._jobs: list[Job] = []
-        self._results: dict[str, CellResult] = {}
+        self._fits: dict[int, tuple[FitJob, list[Cell]]] = {}
+        self._episodes: dict[int, tuple[EpisodeJob, _Pending]] = {}
+        self._results: dict[str, CellResult | CellFailure] = {}
         self._stages: dict[int, tuple[str, Stage, ExitStack]] = {}
         groups: dict[tuple[str, int], list[Cell]] = {}
-        for cell in missing:
+        for cell in cells:
             groups.setdefault((cell.method.card.name, cell.train_seed), []).append(cell)
-        for cells in groups.values():
-            self._fits[len(self._jobs)] = cells
-            self._jobs.append(self._fit_job(cells))
-        per_candidate = sum(count for _, count in plan.layouts())
-        self._n_episodes = per_candidate * sum(
-            1 if cell.method.card.deterministic_candidates else plan.protocol.candidates for cell in missing
-        )
+        for group in groups.values():
+            self._add_fit(self._fit_job(group), group)
+        self._n_episodes = sum(map(self._episodes_of, cells))
 
-    def run(self, executor: LocalExecutor) -> dict[str, CellResult]:
-        """Run everything; returns the cells' results by key."""
+    def run(self, executor: Executor) -> dict[str, CellResult | CellFailure]:
+        """Run everything; returns the cells' results, or why there is none, by key."""
         with ExitStack() as self._open, self._progress.stage("evaluate", self._n_episodes, "episodes") as evaluate:
             self._evaluate = evaluate
-            executor.run(self._jobs, self._finished, self._reported)
+            executor.run(list(self._jobs), self._finished, self._reported, self._lost, self._step_timeout)
         return self._results
+
+    def _episodes_of(self, cell: Cell) -> int:
+        one = cell.method.card.deterministic_candidates
+        return len(self._layouts) * (1 if one else self._plan.protocol.candidates)
 
     def _fit_job(self, cells: list[Cell]) -> FitJob:
         plan, cell = self._plan, cells[0]
@@ -221,44 +143,79 @@ class Campaign:
             tasks=tuple(c.task for c in cells),
             cache=self._cache.folder,
             key=plan.fit_key(cell.method, cell.train_seed),
+            afresh=self._afresh,
         )
+
+    def _add_fit(self, job: FitJob, cells: list[Cell]) -> FitJob:
+        self._fits[len(self._jobs)] = job, cells
+        self._jobs.append(job)
+        return job
+
+    def _add_episodes(self, job: EpisodeJob, pending: _Pending) -> EpisodeJob:
+        self._episodes[len(self._jobs)] = job, pending
+        self._jobs.append(job)
+        return job
 
     def _finished(self, index: int, result: Any) -> Iterable[Job]:
         if index in self._fits:
             self._close_stage(index)
-            return self._start_episodes(self._fits[index], result)
-        pending, part = self._episodes.pop(index)
-        pending.parts[part] = result.first_success
-        pending.steps += result.steps
-        pending.seconds += result.seconds
-        pending.peak_mb = max(pending.peak_mb, result.peak_mb)
-        pending.missing -= 1
-        self._evaluate.advance(result.first_success.size)
-        if not pending.missing:
-            cell = pending.result(self._environment)
-            self._cache.save_cell(pending.cell.key, cell)
-            self._results[pending.cell.key] = cell
+            return self._start_episodes(self._fits[index][1], result)
+        job, pending = self._episodes.pop(index)
+        self._take(pending, job.candidates, result)
         return ()
 
-    def _start_episodes(self, cells: list[Cell], generated: dict[str, Generated]) -> Iterable[Job]:
+    def _start_episodes(self, cells: list[Cell], fitted: Fitted) -> list[Job]:
         new: list[Job] = []
         for cell in cells:
-            made = generated[cell.task]
+            if cell.task in fitted.failures:
+                self._fail(cell, fitted.failures[cell.task])
+                continue
+            made = fitted.generated[cell.task]
+            first = np.full((len(made.agents), len(self._layouts)), -1, np.int64)
+            pending = _Pending(cell, made, first, len(made.agents))
             jobs = evaluator.episode_jobs(self._plan.suite.source, cell.task, made.agents, self._plan.layouts())
-            pending = _Pending(cell, made, [None] * len(jobs), len(jobs))
-            for part, job in enumerate(jobs):
-                self._episodes[len(self._jobs) + len(new)] = (pending, part)
-                new.append(job)
-        self._jobs = [*self._jobs, *new]
+            new += [self._add_episodes(job, pending) for job in jobs]
         return new
 
+    def _take(self, pending: _Pending, candidates: tuple[int, ...], episodes: Episodes) -> None:
+        pending.add(candidates, episodes)
+        self._evaluate.advance(episodes.first_success.size)
+        if not pending.missing:
+            cell = pending.result(self._environment)
+            self._cache.save_cell(pending.cell.key, cell, replace=self._afresh)
+            self._results[pending.cell.key] = cell
+
+    def _lost(self, index: int, error: JobLostError) -> list[Job]:
+        """A job hung or killed its process: blame the step that it was in, and do the rest of it again."""
+        if index in self._fits:
+            self._close_stage(index)
+            fit, cells = self._fits[index]
+            blamed = [cell for cell in cells if fitting.step_name(cell.task) == error.step] or cells
+            for cell in blamed:
+                self._fail(cell, f"method {cell.method.name!r}: {error.step or 'fit'}: {error}")
+            rest = fit.without({cell.task for cell in blamed})
+            return [self._add_fit(rest, [cell for cell in cells if cell not in blamed])] if rest else []
+        job, pending = self._episodes.pop(index)
+        blame = [c for c in job.candidates if evaluator.step_name(c) == error.step] or list(job.candidates)
+        nothing = np.full((len(blame), len(self._layouts)), -1, np.int64)
+        failures = tuple(FailedEpisode(c, *name, str(error)) for c in blame for name in self._layouts)
+        self._take(pending, tuple(blame), Episodes(nothing, failures, 0, 0.0, 0.0))
+        left = job.without(set(blame))
+        return [self._add_episodes(left, pending)] if left else []
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        failure = CellFailure(" ".join(reason.split()))
+        self._cache.save_failure(cell.key, failure)
+        self._results[cell.key] = failure
+        self._evaluate.update(self._evaluate.done, self._evaluate.total - self._episodes_of(cell))
+
     def _reported(self, index: int, name: str, done: int, total: int) -> None:
-        if not total:
-            return  # nothing to do in this stage
+        if not total or index not in self._fits:
+            return  # the name of a step
         current, stage, _ = self._stages.get(index, ("", None, None))
         if stage is None or current != name:
             self._close_stage(index)
-            cell = self._fits[index][0]
+            cell = self._fits[index][1][0]
             title = f"{cell.method.card.name}: {name}"
             if len(self._plan.train_seeds) > 1:
                 title += f" (seed {cell.train_seed})"

@@ -112,7 +112,8 @@ def _describe(video: Video, look: Look) -> str:
         wins = sum(episode.first_success > 0 for episode in video.episodes)
         text = f"{wins} of {len(video.episodes)} candidates succeed on test layout {first.layout}"
     else:
-        end = f"success at step {first.first_success}" if first.first_success > 0 else f"none in {first.horizon} steps"
+        none = first.broke_off or f"no success in {first.horizon} steps"
+        end = f"success at step {first.first_success}" if first.first_success > 0 else none
         text = f"candidate {first.candidate}, test layout {first.layout}, {end}"
     return f"{text}; {video.every * look.fps} steps a second"
 
@@ -137,7 +138,12 @@ def _report(cell: FinishedCell, videos: list[Video], missing: list[str], look: L
                 "fps": look.fps,
                 "steps_per_frame": video.every,
                 "episodes": [
-                    {"candidate": e.candidate, "layout": e.layout, "first_success_step": e.first_success}
+                    {
+                        "candidate": e.candidate,
+                        "layout": e.layout,
+                        "first_success_step": e.first_success,
+                        "broke_off": e.broke_off or None,
+                    }
                     for e in video.episodes
                 ],
             }

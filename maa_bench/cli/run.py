@@ -25,6 +25,7 @@ from maa_bench.cli.options import (
 from maa_bench.protocol import Protocol
 
 if TYPE_CHECKING:
+    from maa_bench.main_job import Outcome
     from maa_bench.plan import Plan
     from maa_bench.record import RunRecord
     from maa_bench.suite import Scale
@@ -70,6 +71,20 @@ def run(
     seeds: Annotated[int, typer.Option("--seeds", help="Number of training seeds.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The first of them.")] = 0,
     workers: WorkersOption = None,
+    overwrite: Annotated[
+        str,
+        typer.Option(
+            "--overwrite", help="Cells to compute: never (none), missing, failed (these and missing) or always (all)."
+        ),
+    ] = "missing",
+    cell_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--cell-timeout",
+            help="Seconds that a fit, one task's generation or one candidate's episodes may take.",
+            show_default="any",
+        ),
+    ] = None,
     scale: ScaleOption = Protocol.scale,
     device: Annotated[
         str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")
@@ -86,8 +101,7 @@ def run(
     """
     from maa_bench.cache import default_cache_dir
     from maa_bench.cli.output import stdout_reserved
-    from maa_bench.errors import ProtocolError
-    from maa_bench.main_job import run_methods
+    from maa_bench.main_job import Execution, Overwrite, run_all
     from maa_bench.plan import make_plan
     from maa_bench.progress import Progress
 
@@ -95,8 +109,7 @@ def run(
         # A script's own folder is on the path, not the user's; last, so that nothing installed is shadowed.
         sys.path.append(str(Path.cwd()))
     protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device)
-    if workers is not None and workers < 1:
-        raise ProtocolError(f"--workers must be at least 1, not {workers}")
+    how = Execution(workers, cast("Overwrite", overwrite), cell_timeout)
     cache_dir = cache_dir or default_cache_dir()
     with stdout_reserved():  # a method's module may print
         # Every split is checked before work on the first begins.
@@ -108,26 +121,17 @@ def run(
     _check_writable(results_dir)
     progress = Progress(quiet)
     with stdout_reserved():
-        records = [
-            run_methods(
-                method,
-                suite=suite,
-                split=name,
-                tasks=wanted,
-                protocol=protocol,
-                seeds=seeds,
-                seed=seed,
-                workers=workers,
-                results_dir=results_dir,
-                cache_dir=cache_dir,
-                progress=progress,
-            )
-            for name, wanted in parts
+        outcomes = [
+            run_all(plan, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=progress) for plan in plans
         ]
     if as_json:
-        _print_json(records, len(dict.fromkeys(method)), one=split != ALL)
+        _print_json(plans, outcomes, len(dict.fromkeys(method)), one=split != ALL)
     else:
-        _print_tables(records, results_dir)
+        _print_tables([outcome.records for outcome in outcomes], results_dir)
+    failures = [line for outcome in outcomes for line in outcome.failures]
+    if failures:
+        print("\n".join(f"FAILED {line}" for line in failures), file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _parts(suite: str, split: str, tasks: Sequence[str] | None) -> list[tuple[str, list[str] | None]]:
@@ -162,11 +166,14 @@ def _check_writable(folder: Path) -> None:
         pass
 
 
-def _print_json(records: Sequence[Sequence[RunRecord]], n_methods: int, one: bool) -> None:
-    """The records of the methods asked for, or the record where only one was."""
+def _print_json(plans: Sequence[Plan], outcomes: Sequence[Outcome], n_methods: int, one: bool) -> None:
+    """The records of the methods asked for, or the record where only one was; null for one that failed."""
     from maa_bench.cli.output import print_json
 
-    found = [record.model_dump(mode="json") for part in records for record in part[:n_methods]]
+    found: list[Any] = []
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        records = {record.method.name: record.model_dump(mode="json") for record in outcome.records}
+        found += [records.get(loaded.card.name) for loaded in plan.methods[:n_methods]]
     print_json(found[0] if one and n_methods == 1 else found)
 
 
@@ -176,7 +183,7 @@ def _print_tables(records: Sequence[Sequence[RunRecord]], results_dir: Path) -> 
     from maa_bench.report.tables import result_table, summary_table
 
     out = console()
-    for part in records:
+    for part in filter(None, records):
         for table in (result_table(part), summary_table(part)):
             out.print(to_rich(table, out.width))
             out.print()

@@ -18,7 +18,7 @@ from maa_bench.dataset.producers import distill
 from maa_bench.dataset.schema import FORMAT, arrow_schema
 from maa_bench.dataset.verify import first_success_steps, no_behavior, record_behavior
 from maa_bench.errors import DataError, SuiteError, did_you_mean
-from maa_bench.execution.local import Finished, Job, Report
+from maa_bench.execution import Finished, Job, Report
 from maa_bench.files import digest, sha256_of, write_bytes, write_json
 from maa_bench.software import software
 from maa_bench.suite import Scale, Suite, load_suite

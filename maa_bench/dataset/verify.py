@@ -9,7 +9,7 @@ import numpy as np
 from maa_bench.forward import PackedPolicy
 from maa_bench.policy import Float32, PolicySpec
 from maa_bench.prompts import OUTCOME, SEGMENT
-from maa_bench.simulators import Float64, TaskSimulator
+from maa_bench.simulators import EpisodeError, Float64, TaskSimulator
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,19 @@ class Behavior:
 def first_success_steps(
     simulator: TaskSimulator, policy: PackedPolicy, layouts: Float64, horizon: int
 ) -> tuple[list[int], int]:
-    """One episode a layout; returns the first-success steps (-1: none) and the environment steps taken."""
-    episodes = [simulator.first_success(policy, layout, horizon) for layout in layouts]
-    return [first for first, _ in episodes], sum(steps for _, steps in episodes)
+    """One episode a layout; returns the first-success steps (-1: none) and the environment steps taken.
+
+    An episode that breaks off (see `EpisodeError`) is one without success.
+    """
+    firsts, total = [], 0
+    for layout in layouts:
+        try:
+            first, steps = simulator.first_success(policy, layout, horizon)
+        except EpisodeError as error:
+            first, steps = -1, error.steps
+        firsts.append(first)
+        total += steps
+    return firsts, total
 
 
 def record_behavior(simulator: TaskSimulator, policy: PackedPolicy, layout: Float64, horizon: int) -> Behavior:

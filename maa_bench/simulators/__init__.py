@@ -32,6 +32,31 @@ class Trajectory:
     first_success: int
 
 
+class EpisodeError(Exception):
+    """An episode that cannot go on: an action that is no number, a simulation that diverged.
+
+    It counts as unsuccessful, and is named beside the results.
+
+    Attributes:
+        reason: what happened, and at which step.
+        steps: environment steps taken until then.
+    """
+
+    def __init__(self, reason: str, steps: int = 0) -> None:
+        super().__init__(reason, steps)
+        self.reason, self.steps = reason, steps
+
+    @classmethod
+    def of_action(cls, step: int) -> EpisodeError:
+        """A policy's action at `step` (from 1) was NaN or infinite; the step is not taken."""
+        return cls(f"the action of step {step} is not finite", step - 1)
+
+    @classmethod
+    def of_simulation(cls, step: int) -> EpisodeError:
+        """The simulation became unstable in `step` (from 1)."""
+        return cls(f"the simulation diverged in step {step}", step)
+
+
 class TaskSimulator(Protocol):
     """One task, ready to be reset and stepped. Not shared between threads."""
 
@@ -42,7 +67,13 @@ class TaskSimulator(Protocol):
         """
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
-        """One control step with an action in [-1, 1]; returns the observation and whether this step is a success."""
+        """One control step with a finite action, clipped to [-1, 1].
+
+        Returns the observation, and whether this step is a success.
+
+        Raises:
+            EpisodeError: the simulation diverged.
+        """
 
     def expert(self) -> Agent:
         """The task's scripted expert."""
@@ -53,10 +84,17 @@ class TaskSimulator(Protocol):
         Returns:
             (first_success_step, steps): the number of steps up to and with the first success, -1 if there is none
             within `horizon`; and the number of steps taken.
+
+        Raises:
+            EpisodeError: an action that is not finite, or a simulation that diverged, before the first success.
         """
 
     def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
-        """An episode that ends `after` steps after its first success, but not before `least` steps."""
+        """An episode that ends `after` steps after its first success, but not before `least` steps.
+
+        Raises:
+            EpisodeError: as `first_success`, at any step.
+        """
 
     def frame(self, width: int, height: int) -> Pixels:
         """Draw the current state: (height, width, 3) uint8, RGB, the first row on top. Changes nothing.
@@ -114,11 +152,18 @@ def simulator_of(suite: Suite) -> Simulator:
 
 
 def step_until_success(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: int) -> tuple[int, int]:
-    """The plain episode loop, for any agent; returns (first_success_step or -1, steps taken)."""
+    """The plain episode loop, for any agent; returns (first_success_step or -1, steps taken).
+
+    Raises:
+        EpisodeError: as `TaskSimulator.first_success`.
+    """
     agent.reset()
     obs = simulator.reset(layout)
     for step in range(1, horizon + 1):
-        obs, success = simulator.step(agent.act(obs))
+        action = agent.act(obs)
+        if not np.isfinite(action).all():
+            raise EpisodeError.of_action(step)
+        obs, success = simulator.step(action)
         if success:
             return step, step
     return -1, horizon
@@ -133,6 +178,8 @@ def step_trajectory(
     first = -1
     while len(actions) < horizon and (first < 0 or len(actions) < max(least, first + after)):
         actions.append(policy.act(observations[-1]))
+        if not np.isfinite(actions[-1]).all():
+            raise EpisodeError.of_action(len(actions))
         obs, success = simulator.step(actions[-1])
         observations.append(obs)
         if success and first < 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maa_bench.cache import Cache, CellResult, default_cache_dir
+from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
 from maa_bench.errors import CacheError, DrawingError, ProtocolError
 from maa_bench.method import Agent, FlatPolicies, MethodCard
 from maa_bench.plan import Plan, make_plan
@@ -19,16 +19,23 @@ from maa_bench.suite import load_suite
 
 @dataclass(frozen=True)
 class Episode:
-    """One candidate on one test layout; `first_success` is a step, or -1."""
+    """One candidate on one test layout.
+
+    Attributes:
+        first_success: a step, or -1.
+        horizon: the suite's.
+        broke_off: why the episode ended without success before the horizon; empty if it did not.
+    """
 
     candidate: int
     layout: int
     first_success: int
     horizon: int
+    broke_off: str = ""
 
     @property
     def steps(self) -> int:
-        """How many steps were measured: an episode ends at its first success."""
+        """How many steps there are, at most: an episode ends at its first success."""
         return self.first_success if self.first_success > 0 else self.horizon
 
 
@@ -69,7 +76,9 @@ class FinishedCell:
         return self.result.first_success[:, self.plan.protocol.select_episodes :]
 
     def _episode(self, candidate: int, layout: int) -> Episode:
-        return Episode(candidate, layout, int(self._test()[candidate, layout]), self.plan.suite.horizon)
+        broke_off = {(f.candidate, f.layout): f.reason for f in self.result.failures if f.layout_set == "test"}
+        first = int(self._test()[candidate, layout])
+        return Episode(candidate, layout, first, self.plan.suite.horizon, broke_off.get((candidate, layout), ""))
 
 
 def find_cell(
@@ -79,7 +88,7 @@ def find_cell(
 
     Raises:
         ProtocolError: no task, or one that the split does not test.
-        CacheError: the cell is not there.
+        CacheError: the cell is not there, or failed.
     """
     if not task:
         raise ProtocolError(f"name one --task; split {split!r} tests {', '.join(load_suite(suite).split(split).test)}")
@@ -89,7 +98,10 @@ def find_cell(
     if not (folder / "format.json").exists() or not Cache(folder).has_cell(cell.key):  # looking makes no folder
         command = run_command(method, suite, split, task, protocol, seed, cache_dir)
         raise CacheError(f"cache {folder} has no finished episodes of it; make them first: {command}")
-    return FinishedCell(plan, cell.method.card, task, Cache(folder).load_cell(cell.key))
+    result = Cache(folder).load_cell(cell.key)
+    if isinstance(result, CellFailure):
+        raise CacheError(f"there is nothing to show, as the run of it failed: {result.reason}")
+    return FinishedCell(plan, cell.method.card, task, result)
 
 
 def run_command(

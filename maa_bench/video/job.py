@@ -131,8 +131,7 @@ def _write(
     progress: Progress,
 ) -> Video:
     every = math.ceil(max(e.steps for e in episodes) / (MOVING_SECONDS * look.fps))
-    moving = 1 + max(math.ceil(e.steps / every) for e in episodes)
-    held = look.fps * HOLD_SECONDS
+    most = 1 + max(math.ceil(e.steps / every) for e in episodes)
     where = f"candidate{episodes[0].candidate}" if kind != "grid" else f"candidates0-{len(episodes) - 1}"
     seed = cell.plan.base_seed
     name = f"{cell.card.name}-{cell.task}-seed{seed}-{kind}-{where}-layout{episodes[0].layout}.{look.kind}"
@@ -142,21 +141,25 @@ def _write(
         views(cell, episode, simulator, every, look.width, look.height)
         for episode, simulator in zip(episodes, simulators, strict=False)
     ]
-    with progress.stage(f"draw {kind}", moving, "frames") as stage:
-        data = encode(_pictures(layout, parts, moving, held, stage), look.fps, look.kind, (SUCCEEDED, FAILED))
+    held = look.fps * HOLD_SECONDS
+    with progress.stage(f"draw {kind}", most, "frames") as stage:
+        data = encode(_pictures(layout, parts, held, stage), look.fps, look.kind, (SUCCEEDED, FAILED))
+        moving = stage.done
+        stage.update(moving, moving)  # fewer than expected where episodes broke off
     write_bytes(out / name, data)
     return Video(kind, out / name, tuple(episodes), every, moving + held)
 
 
-def _pictures(layout: Frame, parts: Sequence[Iterator[View]], moving: int, held: int, stage: Stage) -> Iterator[Pixels]:
+def _pictures(layout: Frame, parts: Sequence[Iterator[View]], held: int, stage: Stage) -> Iterator[Pixels]:
     """The pictures of a video; an episode that is over keeps its last view."""
     current = [next(part) for part in parts]
-    for index in range(moving):
-        if index:
-            current = [next(part, last) for part, last in zip(parts, current, strict=True)]
+    while True:
         picture = layout.picture(current)
         stage.advance()
         yield picture
+        if all(view.over for view in current):
+            break
+        current = [last if last.over else next(part) for part, last in zip(parts, current, strict=True)]
     for _ in range(held):
         yield picture
 

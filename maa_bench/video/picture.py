@@ -13,7 +13,7 @@ from maa_bench.video.cells import Episode
 from maa_bench.video.rollout import View
 
 RUNNING, SUCCEEDED, FAILED = (120, 120, 120), (40, 200, 70), (215, 60, 50)
-"""Border: while the episode runs, from its first success on, and at the horizon without one."""
+"""Border: while the episode runs, from its first success on, and at an end without one."""
 
 BORDER = 4
 INK, PAPER = (235, 235, 235), (25, 25, 25)
@@ -30,7 +30,7 @@ class Frame:
     def __init__(self, title: str, episodes: Sequence[Episode], width: int, height: int) -> None:
         self._title = title
         self._columns = math.ceil(math.sqrt(len(episodes)))
-        widest = max((_caption(e, e.horizon) for e in episodes), key=len)
+        widest = max((_caption(e, e.steps, True) for e in episodes), key=len)
         self._font = _font(widest, width)
         self._title_font = _font(title, self._columns * (width + 2 * BORDER) - BORDER)
         self._line = _line(self._font)
@@ -49,22 +49,26 @@ class Frame:
         for index, view in enumerate(views):
             row, column = divmod(index, self._columns)
             x, y = column * self._cell[0], self._top + row * self._cell[1]
-            draw.text((x + BORDER, y + self._line // 2), _caption(view.episode, view.step), INK, self._font, "lm")
+            draw.text(
+                (x + BORDER, y + self._line // 2), _caption(view.episode, view.step, view.over), INK, self._font, "lm"
+            )
             right, bottom = x + self._cell[0] - 1, y + self._cell[1] - 1
             draw.rectangle((x, y + self._line, right, bottom), _colour(view))
             image.paste(Image.fromarray(view.pixels), (x + BORDER, y + self._line + BORDER))
         return np.asarray(image)
 
 
-def _caption(episode: Episode, step: int) -> str:
+def _caption(episode: Episode, step: int, over: bool) -> str:
     text = f"candidate {episode.candidate}, layout {episode.layout}, step {step}"
-    if 0 < episode.first_success <= step:
-        return f"{text}: success at {episode.first_success}"
-    return f"{text}: no success" if step == episode.horizon else text
+    if not over:
+        return text
+    if episode.first_success > 0:
+        return f"{text}: success"
+    return f"{text}: {'broke off' if episode.broke_off else 'no success'}"
 
 
 def _colour(view: View) -> tuple[int, int, int]:
-    if view.step < view.episode.steps:
+    if not view.over:
         return RUNNING
     return SUCCEEDED if view.episode.first_success > 0 else FAILED
 

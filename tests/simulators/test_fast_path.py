@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -17,11 +18,11 @@ pytest.importorskip("metaworld")
 
 from maa_bench.dataset.producers.distill import DistillConfig, clone, demonstrations
 from maa_bench.evaluator import EpisodeJob
-from maa_bench.execution.local import threads
+from maa_bench.execution.threads import threads
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import FlatPolicies
 from maa_bench.policy import initial_params
-from maa_bench.simulators import Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import EpisodeError, Trajectory, step_trajectory, step_until_success
 from maa_bench.simulators import metaworld as ours
 from maa_bench.simulators.metaworld import fast
 from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
@@ -118,15 +119,45 @@ def test_an_untrained_policy_rolls_as_in_stock(task: str, scale: float) -> None:
         assert_same(task, untrained(seed, scale), layouts[seed], 150)
 
 
+def how_it_ends(simulator: StockTask, policy: PackedPolicy, layout: Any) -> tuple[str, int]:
+    with pytest.raises(EpisodeError) as ended:
+        simulator.first_success(policy, layout, 30)
+    return ended.value.reason, ended.value.steps
+
+
 @pytest.mark.parametrize("task", TASKS)
-def test_a_diverging_policy_whose_actions_are_nan_rolls_as_in_stock(task: str) -> None:
-    """Finite weights so large that the hidden layers overflow: MuJoCo resets itself, and both paths see the same."""
-    layouts = SUITE.layouts(task, "select")
-    before = assert_same(task, untrained(0), layouts[0], 20)
-    diverging = assert_same(task, untrained(0, 1e25), layouts[0], 30)
-    assert np.isnan(diverging.actions).any()
-    after = assert_same(task, untrained(0), layouts[0], 20)
-    assert after.observations.tobytes() == before.observations.tobytes(), "what diverged leaves no trace"
+def test_an_episode_ends_at_an_action_that_is_no_number_as_in_stock(task: str) -> None:
+    layout, policy = SUITE.layouts(task, "test")[0], cloned(task)
+    before = lean(task).trajectory(policy, layout, 20, 20, 20)
+    actual = how_it_ends(lean(task), untrained(0, 1e25), layout)
+    assert actual == how_it_ends(stock(task), untrained(0, 1e25), layout)
+    assert re.fullmatch(r"the action of step \d+ is not finite", actual[0])
+    with pytest.raises(EpisodeError, match=actual[0]):
+        lean(task).trajectory(untrained(0, 1e25), layout, 30, 30, 30)
+    after = lean(task).trajectory(policy, layout, 20, 20, 20)
+    assert after.observations.tobytes() == before.observations.tobytes(), "what failed leaves no trace"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_episode_ends_when_the_simulation_diverges_as_in_stock(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, policy = SUITE.layouts(task, "test")[1], cloned(task)
+    quick, slow = FastTask(SUITE.task(task)), StockTask(SUITE.task(task))
+    quick.first_success(policy, layout, 1)
+    (state,) = quick._states.values()
+    state.data.qvel[0] = 1e11  # MuJoCo bears 1e10
+    reset = slow.env.reset
+
+    def reset_and_push() -> Any:
+        obs = reset()
+        slow.env.data.qvel[0] = 1e11
+        return obs
+
+    monkeypatch.setattr(slow.env, "reset", reset_and_push)
+    assert how_it_ends(quick, policy, layout) == how_it_ends(slow, policy, layout)
+    assert how_it_ends(quick, policy, layout) == ("the simulation diverged in step 1", 1)
+    other = SUITE.layouts(task, "test")[2]
+    rolled = quick.trajectory(policy, other, 20, 20, 20)
+    assert rolled.observations.tobytes() == lean(task).trajectory(policy, other, 20, 20, 20).observations.tobytes()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -277,18 +308,21 @@ def test_the_horizon_counts_its_last_step(task: str) -> None:
     assert lean(task).first_success(cloned(task), layout, first - 1) == (-1, first - 1)
 
 
-def test_a_diverging_policy_leaves_no_log_and_no_noise(tmp_path: Path) -> None:
+def test_a_simulation_that_diverges_leaves_no_log_and_no_noise(tmp_path: Path) -> None:
     code = (
         "import numpy as np\n"
-        "from maa_bench.forward import PackedPolicy\n"
-        "from maa_bench.simulators import simulator_of\n"
+        "from maa_bench.simulators import EpisodeError, simulator_of\n"
         "from maa_bench.suite import load_suite\n"
         "suite = load_suite('metaworld-v1')\n"
-        "policy = PackedPolicy(suite.policy, np.full(suite.policy.n_params, np.nan, np.float32))\n"
         "simulator = simulator_of(suite).open_task(suite.task('reach'))\n"
-        "print(simulator.first_success(policy, suite.layouts('reach', 'test')[0], 20))\n"
+        "simulator.reset(suite.layouts('reach', 'test')[0])\n"
+        "simulator.env.data.qvel[0] = 1e11\n"
+        "try:\n"
+        "    simulator.step(np.zeros(4))\n"
+        "except EpisodeError as error:\n"
+        "    print(error.reason)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["(-1,", "20)"]
+    assert done.stdout == "the simulation diverged in step 1\n"
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []

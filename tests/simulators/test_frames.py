@@ -146,7 +146,7 @@ def test_videos_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert measured["random_seen"][0] == [[-1, -1], [-1, -1]]
     for method, (first, kept) in measured.items():
         cell = make_plan([method], tasks=[task], protocol=protocol).cells[0]
-        result = CellResult(np.array(first), kept, {"generate": 0.0, "evaluate": 0.0}, 1, 1.0, {})
+        result = CellResult(np.array(first), kept, (), {"generate": 0.0, "evaluate": 0.0}, 1, 1.0, {})
         Cache(tmp_path / "cache").save_cell(cell.key, result)
         numbers = ["--shots", "1", "--candidates", "2", "--episodes", "1", "--select-episodes", "1"]
         look = ["--size", "96x64", "--fps", "2", "--format", "gif", "--quiet"]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maa_bench import cache as cache_module
-from maa_bench.cache import FORMAT, Cache, CellResult
+from maa_bench.cache import FORMAT, Cache, CellFailure, CellResult
+from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import CacheError
 
 CELL = CellResult(
     first_success=np.array([[3, -1], [7, 2]]),
     params=np.arange(6, dtype=np.float32).reshape(2, 3),
+    failures=(FailedEpisode(1, "test", 1, "the simulation diverged in step 2"),),
     seconds={"generate": 0.5, "evaluate": 1.25},
     steps=312,
     peak_mb=100.5,
@@ -33,13 +38,55 @@ def test_a_cell_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.first_success, CELL.first_success)
     assert loaded.params is not None
     np.testing.assert_array_equal(loaded.params, CELL.params)  # type: ignore[arg-type]
+    assert loaded.failures == CELL.failures
     assert (loaded.seconds, loaded.steps, loaded.peak_mb) == (CELL.seconds, CELL.steps, CELL.peak_mb)
 
 
 def test_a_cell_of_agents_that_are_no_flat_policies_has_no_parameters(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, 1, 1.0, {}))
+    cache.save_cell(KEY, CellResult(CELL.first_success, None, (), CELL.seconds, 1, 1.0, {}))
     assert cache.load_cell(KEY).params is None
+
+
+def test_a_failure_comes_back_and_gives_way_to_a_result(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.save_failure(KEY, CellFailure("out of ideas"))
+    assert cache.has_cell(KEY)
+    assert cache.load_cell(KEY) == CellFailure("out of ideas")
+    cache.save_cell(KEY, CELL, replace=False)
+    assert cache.load_cell(KEY).steps == CELL.steps
+    cache.save_failure(KEY, CellFailure("too late"))
+    assert cache.load_cell(KEY).steps == CELL.steps, "a result stays"
+
+
+def test_a_result_gives_way_only_if_told_so(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    other = replace(CELL, steps=999)
+    for overwrite, steps in ((False, CELL.steps), (True, 999)):
+        cache.save_cell(KEY, CELL)
+        cache.save_cell(KEY, other, replace=overwrite)
+        assert cache.load_cell(KEY).steps == steps
+    assert [p.name for p in (tmp_path / "cells").iterdir()] == [KEY], "nothing is left beside it"
+
+
+def test_what_killed_processes_left_half_written_is_removed_after_a_day(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.save_cell(KEY, CELL)
+    old, new = tmp_path / "cells" / f".{KEY}.abc", tmp_path / "cells" / f".{KEY}.def"
+    shard = tmp_path / "datasets" / "some" / ".reach.parquet.xyz"
+    shard.parent.mkdir(parents=True)
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "params.npy").write_bytes(b"half")
+    shard.write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    for path in (old, shard):
+        os.utime(path, (yesterday, yesterday))
+    Cache(tmp_path)
+    assert not old.exists()
+    assert not shard.exists()
+    assert new.exists(), "another process may be writing it now"
+    assert cache.load_cell(KEY).steps == CELL.steps
 
 
 @pytest.mark.parametrize(
@@ -124,5 +171,5 @@ def test_a_cell_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
 def test_a_folder_that_is_there_already_is_replaced(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     for steps in (1, 2):
-        cache.save_cell(KEY, CellResult(CELL.first_success, None, CELL.seconds, steps, 1.0, {}))
+        cache.save_cell(KEY, replace(CELL, steps=steps))
     assert cache.load_cell(KEY).steps == 2

@@ -365,6 +365,34 @@ class NoGenerate(Base): ...
         ("Nothing", ["returned NoneType"]),
         ("TooFew", ["returned 2 candidates, not 3"]),
         ("Raises", ["fit raised ValueError: no luck"]),
+    ],
+)
+def test_methods_that_break_their_contract(
+    cli: Cli, tiny: list[str], tiny_cache_copy: Path, tmp_path: Path, name: str, parts: list[str]
+) -> None:
+    """Their cells fail; the controls go on, are shown and recorded."""
+    (tmp_path / "bad_methods.py").write_text(BAD_METHODS)
+    command = [*tiny, "--method", f"bad_methods:{name}", "--cache-dir", tiny_cache_copy]
+    ended = cli(*command)
+    assert ended.code == 1
+    lines = [line for line in ended.err.splitlines() if line.startswith("FAILED")]
+    assert len(lines) == 2, "a line a cell"
+    for part in (f"bad_methods:{name}", *parts):
+        assert part in lines[0]
+    assert "Traceback" not in ended.err
+    assert "random_seen" in ended.out
+    recorded = {path.parent.parent.name for path in tmp_path.glob("results/*/*/record.json")}
+    assert recorded == set(CONTROLS)
+
+    again = cli(*command, "--json")
+    assert again.code == 1
+    assert again.out == "null\n"
+    assert "failed before; --overwrite failed tries it again" in again.err
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
         ("NoCard", ["card"]),
         ("NoGenerate", ["generate"]),
         ("Shap", ["has no 'Shap'", "'Shape'"]),

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from maa_bench import evaluator
-from maa_bench.errors import MethodError
+from maa_bench.episodes import FailedEpisode
 from maa_bench.evaluator import EpisodeJob, Episodes, episode_jobs
-from maa_bench.execution.local import Job, LocalExecutor
+from maa_bench.execution import Job
+from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.policy import initial_params
@@ -49,7 +50,8 @@ def roll(suite: Suite, agents: Agents, workers: int = 1, layouts: tuple[tuple[st
     with LocalExecutor(workers) as executor:
         executor.run(jobs, finished)
     first = np.concatenate([parts[i].first_success for i in range(len(jobs))])
-    return Episodes(first, sum(p.steps for p in parts.values()), 0.0, 0.0)
+    failures = tuple(failure for i in range(len(jobs)) for failure in parts[i].failures)
+    return Episodes(first, failures, sum(p.steps for p in parts.values()), 0.0, 0.0)
 
 
 class Everywhere:
@@ -194,6 +196,7 @@ class Wrong:
         if self._how == "raises":
             raise RuntimeError("no idea")
         answers = {"nothing": None, "shape": np.zeros((1, 2)), "nan": np.array([0.0, np.nan])}
+        answers["infinite"] = np.array([np.inf, 0.0])
         return answers[self._how]
 
 
@@ -215,15 +218,55 @@ class Wrongs:
     [
         ("making", "making the agent raised IndexError: none left"),
         ("reset", "`reset` raised KeyError: 'state'"),
-        ("raises", "`act` raised RuntimeError: no idea"),
-        ("nothing", "`act` must return 2 finite numbers, not None"),
-        ("shape", r"`act` must return 2 finite numbers, not \[\[0\. 0\.\]\]"),
-        ("nan", r"`act` must return 2 finite numbers, not \[ 0\. nan\]"),
+        ("raises", "`act` raised RuntimeError in step 1: no idea"),
+        ("nothing", "`act` must return 2 numbers, not array(None, dtype=object)"),
+        ("shape", "`act` must return 2 numbers, not shape (1, 2)"),
+        ("nan", "the action of step 1 is not finite"),
+        ("infinite", "the action of step 1 is not finite"),
     ],
 )
-def test_an_agent_that_breaks_its_contract_is_named(suite: Suite, how: str, message: str) -> None:
-    with pytest.raises(MethodError, match=f"task 'goal-000', candidate 0: {message}"):
-        roll(suite, Wrongs(how))
+def test_an_agent_that_breaks_its_contract_fails_its_episodes_with_the_reason(
+    suite: Suite, how: str, message: str
+) -> None:
+    episodes = roll(suite, Wrongs(how))
+    assert (episodes.first_success == -1).all()
+    assert episodes.first_success.shape == (1, 7)
+    assert episodes.failures == tuple(FailedEpisode(0, name, i, message) for name, n in LAYOUTS for i in range(n))
+    assert episodes.steps == 0
+
+
+@dataclass(frozen=True)
+class SomeWrong:
+    """Circling agents, of which the second raises in its third step, on every layout."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def agent(self, index: int) -> Agent:
+        return Tired(index) if index == 1 else Everywhere(index)
+
+
+class Tired(Everywhere):
+    def act(self, obs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if self._step == 2:
+            raise RuntimeError("no more")
+        return super().act(obs)
+
+
+def test_a_candidate_that_fails_leaves_the_others_as_they_are(suite: Suite) -> None:
+    good, some = roll(suite, Circling(3)), roll(suite, SomeWrong())
+    assert some.first_success[[0, 2]].tobytes() == good.first_success[[0, 2]].tobytes()
+    assert {(f.candidate, f.reason) for f in some.failures} == {(1, "`act` raised RuntimeError in step 3: no more")}
+    assert some.steps == good.steps - np.where(good.first_success > 0, good.first_success, suite.horizon)[1].sum() + 14
+
+
+def test_a_flat_policy_whose_actions_are_no_numbers_fails_its_episodes(suite: Suite) -> None:
+    agents = policies(suite, 2)
+    agents.params.setflags(write=True)
+    agents.params[1] *= np.float32(1e30)
+    episodes = roll(suite, agents)
+    assert {(f.candidate, f.reason) for f in episodes.failures} == {(1, "the action of step 1 is not finite")}
+    assert len(episodes.failures) == 7
 
 
 def test_early_stop_leaves_any_step_success_untouched(suite: Suite) -> None:

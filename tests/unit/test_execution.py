@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 
 from maa_bench.errors import DataError
-from maa_bench.execution.local import JOB_THREADS, Job, LocalExecutor, Report, WorkerLostError, threads
+from maa_bench.execution import ATTEMPTS, Job, JobLostError, JobTimeoutError, Report, WorkerLostError
+from maa_bench.execution.local import LocalExecutor
+from maa_bench.execution.threads import JOB_THREADS, threads
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,66 @@ class Fail:
         raise self.error("the job's own words")
 
 
+@dataclass(frozen=True)
 class Die:
-    """What the kernel does to a process when memory runs out."""
+    """What the kernel does to a process when memory runs out; `times` starts, if a folder keeps the count."""
+
+    folder: Path | None = None
+    times: int = 0
+
+    def __call__(self, report: Report) -> str:
+        report("eating", 0, 0)
+        if self.folder is not None:
+            (self.folder / str(os.getpid())).touch()
+            if len(list(self.folder.iterdir())) > self.times:
+                return "alive"
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Two steps, the second without an end."""
 
     def __call__(self, report: Report) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+        report("first", 0, 0)
+        report("counting", 1, 2)  # not a step of its own
+        report("second", 0, 0)
+        while True:
+            time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Several steps, none long."""
+
+    count: int
+    seconds: float
+
+    def __call__(self, report: Report) -> int:
+        for i in range(self.count):
+            report(f"step {i}", 0, 0)
+            time.sleep(self.seconds)
+        return self.count
+
+
+class Unsendable:
+    """Its result has no name in another process."""
+
+    def __call__(self, report: Report) -> Any:
+        return lambda: None
+
+
+class OwnError(Exception):
+    """One that pickle cannot make again."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+class FailOwn:
+    def __call__(self, report: Report) -> None:
+        raise OwnError("this", "that")
 
 
 class Where:
@@ -94,10 +152,98 @@ def test_a_jobs_error_comes_through_with_its_words(workers: int, error: type[Exc
         collect(executor, [Square(1), Fail(error), Square(2)])
 
 
-def test_a_killed_worker_is_one_clear_error() -> None:
-    with pytest.raises(WorkerLostError, match=r"a worker process died .* run the same command again"):  # noqa: SIM117
+@pytest.mark.parametrize(
+    ("job", "words"), [(Unsendable(), "function cannot be sent"), (FailOwn(), "OwnError: this and that cannot be sent")]
+)
+def test_what_cannot_travel_is_described(job: Job, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words), LocalExecutor(2) as executor:
+        collect(executor, [job])
+
+
+def test_an_error_from_a_worker_brings_its_traceback_along() -> None:
+    with pytest.raises(DataError) as caught, LocalExecutor(2) as executor:
+        collect(executor, [Fail(DataError)])
+    assert "in __call__" in "".join(caught.value.__notes__)
+
+
+def test_a_job_whose_worker_is_killed_is_run_again(tmp_path: Path) -> None:
+    jobs = [Square(1), Die(tmp_path, ATTEMPTS - 1), *(Square(n) for n in range(2, 9))]
+    with LocalExecutor(2) as executor:
+        results = collect(executor, jobs)
+    assert results == {1: "alive", **{n - (n < 2): n * n for n in (1, *range(2, 9))}}
+    assert len(list(tmp_path.iterdir())) == ATTEMPTS
+
+
+def test_a_job_that_always_kills_its_worker_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    lost: list[tuple[int, str, str]] = []
+    results: dict[int, Any] = {}
+
+    def finished(index: int, result: Any) -> Iterable[Job]:
+        results[index] = result
+        return ()
+
+    def give_up(index: int, error: JobLostError) -> Iterable[Job]:
+        lost.append((index, error.step, str(error)))
+        return [Square(9)]
+
+    with LocalExecutor(2) as executor:
+        executor.run([Square(1), Die(tmp_path, 1000), Square(2)], finished, lost=give_up)
+    assert [(index, step) for index, step, _ in lost] == [(1, "eating")]
+    assert "died 3 times" in lost[0][2]
+    assert results == {0: 1, 2: 4, 3: 81}
+    assert len(list(tmp_path.iterdir())) == ATTEMPTS
+
+
+def test_a_lost_job_is_one_clear_error_where_nobody_says_what_to_do() -> None:
+    with pytest.raises(WorkerLostError, match=r"its worker process died .* run the same command again"):  # noqa: SIM117
         with LocalExecutor(2) as executor:
             collect(executor, [Square(1), Die(), Square(2)])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_step_that_takes_too_long_is_ended_and_named(workers: int) -> None:
+    lost: dict[int, JobLostError] = {}
+    results: dict[int, Any] = {}
+
+    def finished(index: int, result: Any) -> Iterable[Job]:
+        results[index] = result
+        return ()
+
+    def give_up(index: int, error: JobLostError) -> Iterable[Job]:
+        lost[index] = error
+        return ()
+
+    jobs: list[Job] = [Hang(), Square(3), Steps(5, 0.4), Square(4)]
+    with LocalExecutor(workers) as executor:
+        executor.run(jobs, finished, lost=give_up, step_timeout=1.5)
+    assert results == {1: 9, 2: 5, 3: 16}, "steps that are each in time are not added up"
+    assert {i: (type(e), e.step) for i, e in lost.items()} == {0: (JobTimeoutError, "second")}
+    assert "--cell-timeout 1.5 seconds" in str(lost[0])
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys, time\n"
+        "from maa_bench.execution.local import LocalExecutor\n"
+        "from test_execution import Hang, Where\n"
+        "if __name__ == '__main__':\n"
+        "    with LocalExecutor(2) as executor:\n"
+        "        executor.run([Where()] * 8, lambda i, pid: print(pid, flush=True) or ())\n"
+        "        executor.run([Hang(), Hang()], lambda i, r: (), lambda i, *r: print('hangs', flush=True))\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        [sys.executable, "parent.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        workers = {int(parent.stdout.readline()) for _ in range(8)}
+        assert parent.stdout.readline() == "hangs\n"
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlives its parent"
+        time.sleep(0.05)
 
 
 def test_one_worker_runs_in_this_process_and_more_do_not() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from maa_bench.cache import Cache, CellResult
+from maa_bench.cache import Cache, CellFailure, CellResult
 from maa_bench.cli import main
+from maa_bench.episodes import FailedEpisode
 from maa_bench.forward import PackedPolicy
 from maa_bench.plan import make_plan
 from maa_bench.protocol import Protocol
-from maa_bench.simulators import simulator_of, step_until_success
+from maa_bench.simulators import EpisodeError, simulator_of, step_until_success
 from maa_bench.video import encode
 from maa_bench.video.job import HOLD_SECONDS, MOVING_SECONDS
 from maa_bench.video.picture import BORDER, FAILED, RUNNING, SUCCEEDED
@@ -47,8 +49,8 @@ class Made:
         horizon = self.plan.suite.horizon
         return np.array([[self.simulator.first_success(a, x, horizon)[0] for x in self.layouts] for a in agents])
 
-    def save(self, first: np.ndarray, params: np.ndarray | None) -> None:
-        cell = CellResult(first, params, {"generate": 0.0, "evaluate": 0.0}, 1, 1.0, {})
+    def save(self, first: np.ndarray, params: np.ndarray | None, failures: tuple[FailedEpisode, ...] = ()) -> None:
+        cell = CellResult(first, params, failures, {"generate": 0.0, "evaluate": 0.0}, 1, 1.0, {})
         Cache(self.folder).save_cell(self.plan.cells[0].key, cell)
 
     def command(self, *more: str) -> list[str]:
@@ -87,8 +89,8 @@ def test_first_success_first_failure_and_a_grid(made: Made, capfd: pytest.Captur
     assert report["missing"] == []
     success, failure, grid = report["videos"]
     step = int(Cache(made.folder).load_cell(made.plan.cells[0].key).first_success[1, 3])
-    assert success["episodes"] == [{"candidate": 1, "layout": 0, "first_success_step": step}]
-    assert failure["episodes"] == [{"candidate": 0, "layout": 0, "first_success_step": -1}]
+    assert success["episodes"] == [{"candidate": 1, "layout": 0, "first_success_step": step, "broke_off": None}]
+    assert failure["episodes"] == [{"candidate": 0, "layout": 0, "first_success_step": -1, "broke_off": None}]
     assert [e["candidate"] for e in grid["episodes"]] == [0, 1, 2]
     assert Path(success["file"]).name == "random_seen-goal-030-seed0-success-candidate1-layout0.gif"
     for video, steps in ((success, step), (failure, 100), (grid, 100)):
@@ -160,7 +162,7 @@ def test_mp4(made: Made) -> None:
     assert (np.abs(pictures[step, height // 2, 1] - SUCCEEDED) < 40).all()
 
 
-@pytest.mark.parametrize(("shift", "says"), [(-1, "does not succeed here"), (1, "succeeds here")])
+@pytest.mark.parametrize(("shift", "says"), [(-1, "does not succeed"), (1, "succeeds")])
 def test_a_cell_that_was_not_so_is_not_shown(
     made: Made, capfd: pytest.CaptureFixture[str], shift: int, says: str
 ) -> None:
@@ -170,9 +172,43 @@ def test_a_cell_that_was_not_so_is_not_shown(
     made.save(first, params)
     assert main(made.command("--what", "success", "--quiet")) == 2
     (error,) = capfd.readouterr().err.splitlines()
-    assert f"{TASK}, candidate 1, test layout 0: step" in error
-    assert f"{says}, but the cached run has its first success at step {first[1, 3]}" in error
+    assert f"{TASK}, candidate 1, test layout 0: here step" in error
+    assert f" {says}, but the cached run has its first success at step {first[1, 3]}" in error
     assert list(Path("videos").iterdir()) == []
+
+
+def test_an_episode_that_broke_off_ends_there(made: Made, capfd: pytest.CaptureFixture[str]) -> None:
+    """A policy whose action is NaN at once: the start is all there is to see."""
+    params = made.policies([THERE, (3e38, 0.0)])
+    weights = next(tensor for tensor in made.spec.tensors if tensor.name == "mean.weight")
+    params[1, weights.start : weights.stop] = 3e38  # sums overflow, infinities cancel
+    others = params[1] == 0
+    params[1, others] = 3e38
+    params[1, weights.start + 1 : weights.stop : 2] = -3e38
+    layout = made.layouts[3]
+    with pytest.raises(EpisodeError) as error:
+        made.simulator.first_success(PackedPolicy(made.spec, params[1]), layout, 100)
+    first = np.full((2, 7), -1)
+    first[0] = made.measured(params[:1])[0]
+    made.save(first, params, (FailedEpisode(1, "test", 0, error.value.reason),))
+    assert main(made.command("--what", "grid", "--json")) == 0
+    (video,) = json.loads(capfd.readouterr().out)["videos"]
+    assert video["episodes"][1]["broke_off"] == error.value.reason
+    pictures, _ = frames(Path(video["file"]))
+    assert len(pictures) == first[0, 3] + 1, "the other candidate goes on"
+    first[0] = -1
+    made.save(first, params)
+    assert main(made.command("--what", "grid", "--tiles", "2")) == 2
+    made.save(first[1:], params[1:])
+    assert main(made.command("--what", "failure", "--out", "other")) == 2
+    assert f"here {error.value.reason}, but the cached run has no success" in capfd.readouterr().err
+
+
+def test_a_cell_that_failed_says_why(made: Made, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(made.folder / "cells")
+    Cache(made.folder).save_failure(made.plan.cells[0].key, CellFailure("fit raised ValueError: odd"))
+    assert main(made.command()) == 2
+    assert "the run of it failed: fit raised ValueError: odd" in capfd.readouterr().err
 
 
 def test_what_there_is_not(made: Made, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -378,11 +379,11 @@ def test_finished_cells_are_kept_when_a_run_is_stopped(
 
     save, saved = Cache.save_cell, []
 
-    def stop_at_the_second(self: Cache, key: str, cell: Any) -> None:
+    def stop_at_the_second(self: Cache, key: str, cell: Any, replace: bool = True) -> None:
         if saved:
             raise KeyboardInterrupt
         saved.append(key)
-        save(self, key, cell)
+        save(self, key, cell, replace)
 
     monkeypatch.setattr(Cache, "save_cell", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -410,12 +411,16 @@ def test_finished_cells_are_kept_when_a_run_is_stopped(
         ("Writes", "fit raised ValueError: .*read-only"),
     ],
 )
-def test_a_method_that_breaks_its_contract_is_named(
+def test_a_method_that_breaks_its_contract_fails_alone(
     run: Run, module: str, tmp_path: Path, name: str, message: str
 ) -> None:
     with pytest.raises(MethodError, match=rf"method '{module}:{name}': .*{message}"):
-        run(f"{module}:{name}")
-    assert not (tmp_path / "results").exists()
+        run(f"{module}:{name}", f"{module}:Heading")
+    assert set(record_folders(tmp_path / "results")) == {"heading", *CONTROLS}, "the others went on"
+    (path,) = tmp_path.glob("results/*/*/failures.json")
+    failures = json.loads(path.read_text())["failures"]
+    assert [failure["task"] for failure in failures] == ["goal-030", "goal-210"]
+    assert re.search(message, failures[0]["reason"])
 
 
 def test_two_methods_of_one_name_do_not_mix(run: Run, module: str) -> None:

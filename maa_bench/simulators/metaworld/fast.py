@@ -19,9 +19,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from maa_bench.forward import PackedPolicy
-from maa_bench.simulators import Float64, Trajectory
-from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK, episode, norm3, quaternion_of
-from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators import EpisodeError, Float64, Trajectory
+from maa_bench.simulators.metaworld.kernel import (
+    BAD_ACTION,
+    NEEDS_STOCK,
+    UNSTABLE,
+    episode,
+    norm3,
+    quaternion_of,
+)
+from maa_bench.simulators.metaworld.stock import BAD, StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
 
@@ -98,6 +105,7 @@ class FastTask(StockTask):
             data.mocap_pos[0],
             data.mocap_quat[0],
             data.ctrl,
+            data.warning.number[BAD],
             data.xpos[_id(model, "body", "hand")],
             data.xpos[_id(model, "body", "rightclaw")],
             data.xpos[_id(model, "body", "leftclaw")],
@@ -142,11 +150,15 @@ class FastTask(StockTask):
         self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int, *traces: Any
     ) -> tuple[int, int]:
         state = self._restore(layout)
-        result: tuple[int, int] = episode(
+        first, step = episode(
             self._mj, *self._views, self._offset, self._flags, self._rule, state.target, self._limits, self._bounds,
             state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,
         )  # fmt: skip
-        return result
+        if first == BAD_ACTION:
+            raise EpisodeError.of_action(step)
+        if first == UNSTABLE:
+            raise EpisodeError.of_simulation(step)
+        return first, step
 
     def _restore(self, layout: Float64) -> _ResetState:
         key = np.asarray(layout, np.float64).tobytes()

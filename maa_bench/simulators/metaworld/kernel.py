@@ -21,11 +21,18 @@ from maa_bench.forward import action_row
 from maa_bench.policy import Float32
 
 Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 SUBSTEPS = 5
 NEEDS_STOCK = -2
 """Status of an episode with a rotation that scipy would first make orthogonal: stock must roll it."""
+
+BAD_ACTION = -3
+"""Status of an episode that ended before a step whose action is not finite."""
+
+UNSTABLE = -4
+"""Status of an episode that ended with a step in which the simulation became unstable."""
 
 
 def _call_signature(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
@@ -143,6 +150,7 @@ def episode(
     mocap_pos: Float64,
     mocap_quat: Float64,
     ctrl: Float64,
+    unstable: Int32,
     hand: Float64,
     right_claw: Float64,
     left_claw: Float64,
@@ -171,7 +179,8 @@ def episode(
 
     Args:
         mj: addresses of mj_step, mj_forward, the model and the data.
-        mocap_pos, mocap_quat, ctrl, hand, ..., knob: views into mjData.
+        mocap_pos, mocap_quat, ctrl, unstable, hand, ..., knob: views into mjData; `unstable` counts the warnings
+            after which MuJoCo resets a simulation.
         offset, flags: see `observe`.
         rule: (8,) distance kind (0 norm, 1 + axis), threshold, of_hand, has shift, shift (3), action scale.
         target: (3,) the goal.
@@ -183,7 +192,7 @@ def episode(
         trace_obs, trace_actions: filled step by step as far as they reach ((0, ...) to keep nothing).
 
     Returns:
-        (first success step, -1 if none, NEEDS_STOCK if this path cannot follow; steps taken).
+        (first success step, -1 if none, or NEEDS_STOCK, BAD_ACTION, UNSTABLE; the step that was reached).
     """
     obs = first_obs.copy()
     obs32 = np.empty(39, np.float32)
@@ -203,6 +212,9 @@ def episode(
         for i in range(39):
             obs32[i] = obs[i]
         action_row(packed, sizes, codes, obs32, a, b, action)
+        for i in range(4):
+            if not math.isfinite(action[i]):
+                return BAD_ACTION, step
         for i in range(3):
             # float32 as in stock: the action is, and numpy keeps it so when it multiplies by the scale.
             delta = action[i]
@@ -220,6 +232,9 @@ def episode(
         for _ in range(SUBSTEPS):
             _call(mj[0], mj[2], mj[3])
         _call(mj[1], mj[2], mj[3])
+        for i in range(len(unstable)):
+            if unstable[i] > 0:
+                return UNSTABLE, step
         for i in range(3):
             claws[0, i] = right_claw[i]
             claws[1, i] = left_claw[i]

@@ -18,9 +18,13 @@ from metaworld.policies import ENV_POLICY_MAP
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import EpisodeError, Float64, Pixels, Trajectory, step_trajectory, step_until_success
 from maa_bench.simulators.metaworld.drawing import Drawing
 from maa_bench.suite import Task
+
+BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
+"""The warnings after which MuJoCo resets a simulation to its model's first state: positions, velocities or
+accelerations that are NaN or huge."""
 
 
 class StockTask:
@@ -31,8 +35,8 @@ class StockTask:
             raise SuiteError(
                 f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
             )
-        # A policy that diverges makes the simulation unstable in every step. MuJoCo resets it, says so on standard
-        # error each time and writes MUJOCO_LOG.TXT into the user's folder; the failed episode says as much.
+        # When a simulation becomes unstable, MuJoCo resets it, says so on standard error and writes MUJOCO_LOG.TXT
+        # into the user's folder; here it is an `EpisodeError`.
         mujoco.set_mju_user_warning(_ignore)
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
@@ -42,23 +46,28 @@ class StockTask:
         self.env.__dict__.pop("sawyer_observation_space", None)
         self.env._freeze_rand_vec = True
         self.env._set_task_called = True
+        self._unstable = self.env.data.warning.number  # a view: counts since the reset, by kind of warning
+        self._steps = 0
         self._drawing: Drawing | None = None
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
         self.env._last_rand_vec = np.array(layout)
         obs, _ = self.env.reset()
+        self._steps = 0
         return np.array(obs)
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One `env.step`: five physics steps of 2.5 ms."""
+        self._steps += 1
         try:
             obs, _, _, _, info = self.env.step(action)
         except ValueError:
-            if np.isfinite(action).all():
-                raise
-            # The reward of a NaN action raises on some tasks (door-open); the state is there, and nobody asks for it.
-            return np.array(self.env._last_stable_obs), False
+            if self._unstable[BAD].any():  # some tasks' rewards choke on what is left of the state
+                raise EpisodeError.of_simulation(self._steps) from None
+            raise
+        if self._unstable[BAD].any():
+            raise EpisodeError.of_simulation(self._steps)
         return obs, bool(info["success"])
 
     def expert(self) -> Agent:

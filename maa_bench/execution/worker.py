@@ -1,0 +1,119 @@
+"""A worker process: serves jobs over a pipe of its own, so that it shares no lock with anybody and may be killed.
+
+Messages to a worker: a job. Messages from it: ("report", stage, done, total), ("result", value), ("error", exception).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from maa_bench.execution import Job
+from maa_bench.execution.threads import JOB_THREADS, limit_libraries_to_come, run_job
+
+
+class Worker:
+    """The parent's side of a worker process."""
+
+    def __init__(self) -> None:
+        # spawn: a forked child would inherit torch's and numba's threads in an unknown state.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), name="maa-bench worker")
+        with _ctrl_c_later():
+            self._process.start()
+        theirs.close()  # so that the pipe ends when the process does
+
+    def send(self, job: Job) -> None:
+        """Give it a job. Raises OSError if it is dead, and what pickling the job raises."""
+        self.pipe.send_bytes(pickle.dumps(job))
+
+    def close(self) -> None:
+        """Let it end by itself."""
+        self.pipe.close()
+
+    def kill(self) -> None:
+        """End it now, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._process.join()
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Workers are started whole or not at all, and never see Ctrl-C; ours is delivered afterwards.
+
+    A child inherits the blocked signal, so it is deaf even while it still imports. Here the mask alone would not do:
+    it holds for this thread only, and the kernel may hand the signal to another one, for which Python then raises
+    KeyboardInterrupt here, between the start of a worker and the message that tells it what to be.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is raised in the main thread only
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # a start would do it, and lift our mask as it does
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _serve(pipe: Connection) -> None:
+    """The worker's main loop: ends when the parent closes the pipe, or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    limit_libraries_to_come(JOB_THREADS)  # before numpy and torch are imported by the first job
+    while True:
+        try:
+            job = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send(_answer(job, pipe))
+
+
+def _answer(pickled: bytes, pipe: Connection) -> tuple[str, Any]:
+    try:
+        job = pickle.loads(pickled)  # ours: it comes from the parent process
+        return _sendable("result", run_job(job, lambda *report: pipe.send(("report", *report))))
+    except BaseException as error:
+        # For --debug: an exception leaves its traceback behind when it travels.
+        error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+        return _sendable("error", error)
+
+
+def _sendable(kind: str, value: Any) -> tuple[str, Any]:
+    """A message that the parent can read; what cannot travel is described instead."""
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception as error:
+        what = f"{type(value).__name__}: {value}" if kind == "error" else type(value).__name__
+        return "error", RuntimeError(f"{what} cannot be sent to another process: {error}")
+    return kind, value
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        with suppress(OSError):
+            wait([parent.sentinel])
+        os._exit(1)

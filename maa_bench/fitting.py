@@ -1,0 +1,153 @@
+"""Fitting a method and asking it for candidates: a job for one training seed and some tasks.
+
+A method is a stranger's code: whatever it raises, or returns that it should not, fails its own cells and no others.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from maa_bench.cache import Cache
+from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.errors import MaaBenchError, MethodError
+from maa_bench.execution import Report
+from maa_bench.files import hashes, whole_folder, write_json
+from maa_bench.method import Agents, Context, FlatPolicies, Method, Saveable, TrainingSet
+from maa_bench.prompts import PromptSet
+from maa_bench.protocol import Protocol
+from maa_bench.registry import load_method
+from maa_bench.resources import peak_mb
+from maa_bench.suite import load_suite
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One task's candidates, and how long they took."""
+
+    agents: Agents
+    seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a `FitJob` came to: each of its tasks has candidates, or the reason why there are none."""
+
+    generated: dict[str, Generated]
+    failures: dict[str, str]
+
+
+def step_name(task: str) -> str:
+    """How a `FitJob` reports for which task it generates."""
+    return f"generate for task {task!r}"
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Fit a method for one training seed and generate candidates for some tasks; picklable, runs anywhere.
+
+    Attributes:
+        method: as `load_method` takes it.
+        suite, split, protocol: as in the plan.
+        dataset: the dataset's folder.
+        train_seed: seed of the fit, of the candidates and of the draw of prompts.
+        tasks: test tasks to generate for.
+        cache: where fits are kept. key: the fit's address.
+        afresh: fit even if the cache has the fit.
+    """
+
+    method: str
+    suite: str
+    split: str
+    protocol: Protocol
+    dataset: Path
+    train_seed: int
+    tasks: tuple[str, ...]
+    cache: Path
+    key: str
+    afresh: bool = False
+
+    def __call__(self, report: Report) -> Fitted:
+        report("fit", 0, 0)
+        context = Context(self.train_seed, self.protocol.device, report)
+        data, training_set = _training_set(self.dataset, self.suite, self.split)
+        prompts = {task: data.prompts(task, self.protocol.shots, self.train_seed) for task in self.tasks}
+        generated: dict[str, Generated] = {}
+        failures: dict[str, str] = {}
+        try:
+            fitted = self._fitted(training_set, context)
+        except MethodError as error:
+            return Fitted({}, dict.fromkeys(self.tasks, str(error)))
+        for task in self.tasks:
+            report(step_name(task), 0, 0)
+            started = time.monotonic()
+            try:
+                agents = self._generate(fitted, prompts[task], training_set, context)
+            except MethodError as error:
+                failures[task] = str(error)
+            else:
+                generated[task] = Generated(agents, time.monotonic() - started, peak_mb())
+        return Fitted(generated, failures)
+
+    def without(self, tasks: set[str]) -> FitJob | None:
+        """The same job but for some tasks; None if nothing is left."""
+        kept = tuple(task for task in self.tasks if task not in tasks)
+        return replace(self, tasks=kept) if kept else None
+
+    def _fitted(self, training_set: TrainingSet, context: Context) -> Method:
+        make = load_method(self.method).make
+        made: Method = self._guard("calling it with scale=...", lambda: make(scale=self.protocol.scale))
+        cache = Cache(self.cache)
+        if isinstance(made, Saveable) and not self.afresh and cache.fit_seconds(self.key) is not None:
+            state = cache.check_fit(self.key)
+            self._guard(f"load from {state}", lambda: made.load(state, training_set))
+            return made
+        started = time.monotonic()
+        self._guard("fit", lambda: made.fit(training_set, context))
+        seconds = round(time.monotonic() - started, 3)
+        with whole_folder(cache.fit_folder(self.key)) as folder:
+            if isinstance(made, Saveable):
+                (folder / "state").mkdir()
+                self._guard("save", lambda: made.save(folder / "state"))
+            write_json(folder / "meta.json", {"seconds": seconds, "files": hashes(folder / "state")})
+        return made
+
+    def _generate(self, fitted: Method, prompts: PromptSet, training_set: TrainingSet, context: Context) -> Agents:
+        n = 1 if fitted.card.deterministic_candidates else self.protocol.candidates
+        agents = self._guard(step_name(prompts.task), lambda: fitted.generate(prompts, n, context))
+        where = f"method {self.method!r}: {step_name(prompts.task)} returned"
+        if not isinstance(agents, Agents):
+            raise MethodError(f"{where} {type(agents).__name__}, not Agents (such as FlatPolicies)")
+        if len(agents) != n:
+            raise MethodError(f"{where} {len(agents)} candidates, not {n}")
+        if isinstance(agents, FlatPolicies) and agents.spec != training_set.spec:
+            raise MethodError(f"{where} policies {agents.spec.id}, not {training_set.spec.id}")
+        # What another process may have to receive is tried here, where the method can be named.
+        self._guard("its agents cannot be pickled: sending them", lambda: pickle.dumps(agents))
+        return agents
+
+    def _guard(self, what: str, call: Any) -> Any:
+        try:
+            return call()
+        except MaaBenchError as error:
+            raise MethodError(f"method {self.method!r}: {what}: {error}") from error
+        except OSError:
+            raise  # a full disk is not the method's fault
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise MethodError(
+                f"method {self.method!r}: {what} raised {type(error).__name__}: {error} "
+                f"({Path(last.filename).name}, line {last.lineno})"
+            ) from error
+
+
+@lru_cache(maxsize=1)
+def _training_set(folder: Path, suite: str, split: str) -> tuple[CheckpointDataset, TrainingSet]:
+    data = CheckpointDataset(folder, load_suite(suite))
+    return data, data.training_set(split)
