@@ -9,8 +9,8 @@ from functools import cache
 
 from maa_bench.errors import DrawingError
 
-PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
-"""Off-screen backend of MuJoCo -> Debian package that it needs; in the order in which they are tried."""
+PACKAGES = {"egl": "libegl1 libgl1", "osmesa": "libosmesa6"}
+"""Off-screen backend of MuJoCo -> Debian packages that it needs (libgl1 brings the drivers); in the order of trial."""
 
 TIMEOUT = 60.0
 """Seconds that one attempt may take."""

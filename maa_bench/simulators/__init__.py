@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from maa_bench import gl
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
@@ -139,9 +141,18 @@ def simulator_of(suite: Suite) -> Simulator:
         raise SuiteError(f"suite {suite.name} needs the simulator {name!r}.{did_you_mean(name, _MODULES)}")
     try:
         module: Simulator = importlib.import_module(_MODULES[name])
-    except ImportError as error:
+    except Exception as error:
+        if isinstance(error, ImportError) and error.name:
+            raise SuiteError(
+                f"suite {suite.name} needs the package {error.name!r}: pip install 'maa-bench[{name}]'"
+            ) from error
+        # Though nothing is drawn yet, mujoco loads the backend of MUJOCO_GL as it is imported, and fails with it.
+        backend = os.environ.get("MUJOCO_GL")
+        if not backend:
+            raise
         raise SuiteError(
-            f"suite {suite.name} needs the package {error.name!r}: pip install 'maa-bench[{name}]'"
+            f"suite {suite.name}: mujoco cannot be imported with MUJOCO_GL={backend} ({error}): "
+            f"unset it, or {gl.how_to_mend()}"
         ) from error
     installed = module.versions()
     for package, frozen in suite.versions.items():

@@ -78,19 +78,22 @@ class PointMass:
         """The mass (dark), the goal (green, as large as it counts) and the origin (a grey cross)."""
         scale = 2 * VIEW / min(width, height)
         x = (np.arange(width) + 0.5 - width / 2) * scale
-        y = (height / 2 - np.arange(height) - 0.5) * scale
-        plane = np.stack(np.meshgrid(x, y), axis=-1)
+        y = (height / 2 - np.arange(height) - 0.5)[:, None] * scale
         pixels = np.full((height, width, 3), 255.0)
-        _paint(pixels, np.minimum(np.abs(plane[..., 0]), np.abs(plane[..., 1])) - scale / 2, scale, (225, 225, 225))
-        _paint(pixels, np.linalg.norm(plane - self.goal, axis=-1) - RADIUS, scale, (60, 180, 75))
-        _paint(pixels, np.linalg.norm(plane - self._state[:2], axis=-1) - RADIUS / 2, scale, (30, 40, 90))
+        _paint(pixels, (np.minimum(np.abs(x), np.abs(y)) - scale / 2) / scale, (225, 225, 225))
+        for (centre_x, centre_y), radius, colour in (
+            (self.goal, RADIUS, (60, 180, 75)),
+            (self._state[:2], RADIUS / 2, (30, 40, 90)),
+        ):
+            _paint(pixels, (np.hypot(x - centre_x, y - centre_y) - radius) / scale, colour)
         return pixels.round().astype(np.uint8)
 
 
-def _paint(pixels: Float64, distance: Float64, scale: float, colour: tuple[int, int, int]) -> None:
-    """Colour the inside of a shape, given each pixel's signed distance to its edge; the edge is smooth."""
-    inside = np.clip(0.5 - distance / scale, 0.0, 1.0)[..., None]
-    pixels += inside * (np.array(colour) - pixels)
+def _paint(pixels: Float64, distance: Float64, colour: tuple[int, int, int]) -> None:
+    """Colour the inside of a shape, given each pixel's signed distance to its edge in pixels; the edge is smooth."""
+    touched = distance < 0.5
+    inside = np.minimum(0.5 - distance[touched], 1.0)[:, None]
+    pixels[touched] += inside * (np.array(colour) - pixels[touched])
 
 
 class _Expert:

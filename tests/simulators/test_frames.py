@@ -6,14 +6,21 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from maa_bench import gl
+from maa_bench.cache import Cache, CellResult
+from maa_bench.cli import main
 from maa_bench.errors import DrawingError
 from maa_bench.forward import PackedPolicy
+from maa_bench.plan import make_plan
 from maa_bench.policy import initial_params
+from maa_bench.protocol import Protocol
+from maa_bench.simulators import step_until_success
 from maa_bench.suite import load_suite
 
 pytest.importorskip("metaworld")
@@ -121,3 +128,40 @@ def test_no_setting_is_needed_and_the_end_is_quiet(early: str) -> None:
         [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
+
+
+def test_videos_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled loop measures, the plain loop is shown: a failure to the horizon and the expert's success."""
+    monkeypatch.chdir(tmp_path)
+    task, protocol = "window-close", Protocol(shots=1, candidates=2, episodes=1, select_episodes=1)
+    simulator = opened(task)
+    layouts = [SUITE.layouts(task, name)[0] for name in ("select", "test")]
+    rng = np.random.default_rng(2)
+    params = np.stack([initial_params(SUITE.policy, rng) for _ in range(2)])
+    policies = [PackedPolicy(SUITE.policy, row) for row in params]
+    measured = {
+        "random_seen": ([[simulator.first_success(p, x, SUITE.horizon)[0] for x in layouts] for p in policies], params),
+        "expert": ([[step_until_success(simulator, simulator.expert(), x, SUITE.horizon)[0] for x in layouts]], None),
+    }
+    assert measured["random_seen"][0] == [[-1, -1], [-1, -1]]
+    for method, (first, kept) in measured.items():
+        cell = make_plan([method], tasks=[task], protocol=protocol).cells[0]
+        result = CellResult(np.array(first), kept, (), {"generate": 0.0, "evaluate": 0.0}, 1, 1.0, {})
+        Cache(tmp_path / "cache").save_cell(cell.key, result)
+        numbers = ["--shots", "1", "--candidates", "2", "--episodes", "1", "--select-episodes", "1"]
+        look = ["--size", "96x64", "--fps", "2", "--format", "gif", "--quiet"]
+        assert main(["render", "--method", method, "--task", task, "--cache-dir", "cache", *numbers, *look]) == 0
+    names = sorted(path.name for path in Path("videos").iterdir())
+    assert names == [
+        "expert-window-close-seed0-grid-candidates0-0-layout0.gif",
+        "expert-window-close-seed0-success-candidate0-layout0.gif",
+        "random_seen-window-close-seed0-failure-candidate0-layout0.gif",
+        "random_seen-window-close-seed0-grid-candidates0-1-layout0.gif",
+    ]
+    for name in names:
+        with Image.open(Path("videos") / name) as video:
+            pictures = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(video)]
+        assert len(pictures) > 5
+        views = [picture[-68:-4, 4:100] for picture in pictures]
+        assert all(len(np.unique(view @ [1, 256, 65536])) > 100 for view in views), "blank, or nearly so"
+        assert (np.abs(views[-1] - views[0]).max(axis=-1) > 40).mean() > 0.005, "nothing moves"

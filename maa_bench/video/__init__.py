@@ -1,0 +1,1 @@
+"""Videos of generated policies, drawn from the finished cells of a run."""
