@@ -267,7 +267,6 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
         ways.Ours(work, many, settings.workers).run()  # untimed: the workers open the task
         all_workers = ways.Ours(work, many, settings.laps * settings.workers)
         rates: dict[str, list[float]] = {}
-        parts: list[dict[str, float]] = []
         differing: dict[str, int] = {}
 
         def note(name: str, laps: Sequence[Lap]) -> None:
@@ -293,7 +292,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
             if limit is not None:
                 note("physics", physics)
                 if limit.compiled:
-                    parts.append(limit.parts(one))
+                    limit.time_parts(one)
             lap = all_workers.run()
             note(settings.ours_n, [lap])
             _same("ours with all workers", lap, reference)
@@ -305,7 +304,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
         rates=rates,
         differing=differing,
         resets=limit.resets() if limit is not None else None,
-        parts={name: median(part[name] for part in parts) for name in PARTS} if parts else None,
+        parts=limit.parts() if limit is not None and limit.compiled else None,
     )
 
 

@@ -34,11 +34,16 @@ def bench(
     layouts: Annotated[int, typer.Option("--layouts", help="Test layouts, one episode each, a policy.")] = (
         Settings.layouts
     ),
-    rounds: Annotated[int, typer.Option("--rounds", help="How often every way runs all episodes.")] = Settings.rounds,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--rounds", help="How often every way runs all episodes.", show_default=f"{Settings.rounds}; 1 with --quick"
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes of the ways that have several.")] = (
         Settings.workers
     ),
-    quick: Annotated[bool, typer.Option("--quick", help="One short round, no long evaluation.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Short rounds, no long evaluation.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -54,9 +59,11 @@ def bench(
     from maa_bench.progress import Progress
     from maa_bench.suite import load_suite
 
-    settings = Settings(policies=policies, layouts=layouts, rounds=rounds, workers=workers)
+    settings = Settings(policies=policies, layouts=layouts, workers=workers)
     if quick:
         settings = replace(settings, rounds=1, laps=2, sweep=None)
+    if rounds is not None:
+        settings = replace(settings, rounds=rounds)
     if markdown and as_json:
         raise ProtocolError("--markdown and --json exclude each other")
     loaded = load_suite(suite)

@@ -10,15 +10,13 @@ from __future__ import annotations
 import copy
 import ctypes
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from maa_bench.forward import PackedPolicy, action_row
 from maa_bench.policy import Float32
@@ -27,24 +25,6 @@ from maa_bench.simulators.metaworld.fast import libmujoco
 from maa_bench.simulators.metaworld.kernel import SUBSTEPS, Int64, _call
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.suite import Task
-
-
-def _now_signature(typing_context: Any, function: Any, clock: Any) -> Any:
-    """Nanoseconds of a clock, through the C function `int clock_gettime(int, struct timespec *)` at an address."""
-    signature = types.int64(types.intp, types.int32)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        int32, int64 = ir.IntType(32), ir.IntType(64)
-        timespec = cgutils.alloca_once(builder, ir.LiteralStructType([int64, int64]))
-        kind = ir.FunctionType(int32, [int32, timespec.type])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [args[1], timespec])
-        seconds, rest = (builder.load(cgutils.gep_inbounds(builder, timespec, 0, i)) for i in range(2))
-        return builder.add(builder.mul(seconds, int64(1_000_000_000)), rest)
-
-    return signature, codegen
-
-
-_now: Any = intrinsic(_now_signature)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -72,9 +52,7 @@ def _replay(mj: Int64, mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, i
 
 
 @numba.njit(cache=True, nogil=True)
-def _replay_parts(
-    clock: int,
-    clock_id: int,
+def _replay_acting(
     mj: Int64,
     mocap_pos: Float64,
     mocap_quat: Float64,
@@ -84,31 +62,15 @@ def _replay_parts(
     packed: Float32,
     sizes: Int64,
     codes: Int64,
-) -> tuple[int, int]:
-    """Nanoseconds of the policy's forward pass and of physics, each timed where it runs: after the other, which has
-    pushed its numbers out of the caches."""
+    actions: Float32,
+) -> None:
+    """The same with the policy's forward pass before each step, where physics has pushed it out of the caches."""
     a = np.empty(sizes.max(), np.float32)
     b = np.empty(sizes.max(), np.float32)
-    action = np.empty(sizes[-1], np.float32)
-    physics, forward = 0, 0
     for step in range(len(inputs)):
-        started = _now(clock, clock_id)
-        action_row(packed, sizes, codes, observations[step], a, b, action)
-        acted = _now(clock, clock_id)
+        action_row(packed, sizes, codes, observations[step], a, b, actions[step])
         _apply(mocap_pos, mocap_quat, ctrl, inputs[step])
         _physics(mj)
-        forward += acted - started
-        physics += _now(clock, clock_id) - acted
-    return physics, forward
-
-
-@numba.njit(cache=True, nogil=True)
-def _clock_cost(clock: int, clock_id: int, calls: int) -> int:
-    """Nanoseconds that one look at the clock adds to what it times."""
-    started = _now(clock, clock_id)
-    for _ in range(calls):
-        _now(clock, clock_id)
-    return (_now(clock, clock_id) - started) // (calls + 1)
 
 
 @dataclass(frozen=True)
@@ -118,7 +80,7 @@ class Recording:
     Attributes:
         data, body_pos, site_pos: the state after the reset.
         inputs: (steps, 7 + n_controls) float64: mocap position and quaternion and the controls of each control step.
-        observations: (steps, 39) float32, what the policy saw before each step.
+        observations, actions: (steps, 39) and (steps, 4) float32, what the policy saw and did.
         final_qpos: positions after the last step.
         first_success: the step of the first success, or -1.
     """
@@ -128,6 +90,7 @@ class Recording:
     site_pos: Float64
     inputs: Float64
     observations: Float32
+    actions: Float32
     final_qpos: Float64
     first_success: int
 
@@ -137,17 +100,21 @@ class ReplayMismatchError(Exception):
 
 
 class Replay:
-    """Records episodes of one task and replays their physics."""
+    """Records episodes of one task in the plain loop of stock steps, and replays their physics.
 
-    def __init__(self, task: Task) -> None:
-        self.stock = StockTask(task)
+    Args:
+        stock: the task. With a fast path too, its physics runs in the very memory that the compiled episodes run in:
+            where that lies can make a step a few percent faster or slower.
+    """
+
+    def __init__(self, stock: StockTask) -> None:
+        self.stock = stock
         model, data = self.stock.env.model, self.stock.env.data
         step, forward = (
             ctypes.cast(getattr(libmujoco(), name), ctypes.c_void_p).value for name in ("mj_step", "mj_forward")
         )
         self._mj = np.array([step, forward, model._address, data._address], dtype=np.int64)
         self._controls = data.mocap_pos[0], data.mocap_quat[0], data.ctrl
-        self._clock: int = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value or 0
 
     def record(self, policy: PackedPolicy, layout: Float64, horizon: int) -> Recording:
         """One episode in the plain stock loop, ended at the first success."""
@@ -156,55 +123,47 @@ class Replay:
         start = copy.copy(data), model.body_pos.copy(), model.site_pos.copy()
         inputs: list[Float64] = []
         observations: list[Float32] = []
+        actions: list[Float32] = []
         first = -1
         while first < 0 and len(inputs) < horizon:
             observations.append(obs.astype(np.float32))
-            obs, success = self.stock.step(policy.act(obs))
+            actions.append(policy.act(obs))
+            obs, success = self.stock.step(actions[-1])
             inputs.append(np.concatenate(self._controls))
             if success:
                 first = len(inputs)
-        return Recording(*start, np.array(inputs), np.array(observations), data.qpos.copy(), first)
+        return Recording(*start, np.array(inputs), np.array(observations), np.array(actions), data.qpos.copy(), first)
 
-    def seconds(self, recording: Recording) -> float:
-        """How long the episode's physics takes, without the reset.
-
-        Raises:
-            ReplayMismatchError: it was not the recorded episode.
-        """
-        self._restore(recording)
-        started = time.perf_counter()
-        _replay(self._mj, *self._controls, recording.inputs)
-        seconds = time.perf_counter() - started
-        self._check(recording)
-        return seconds
-
-    def parts(self, recording: Recording, policy: PackedPolicy) -> tuple[float, float]:
-        """(seconds of physics, seconds of forward passes) of one replay in which both take turns.
-
-        Processor time of this thread: what else the machine does meanwhile is not counted.
+    def seconds(
+        self,
+        recording: Recording,
+        policy: PackedPolicy | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> float:
+        """How long the episode's physics takes, without the reset; with a policy, its forward passes too.
 
         Raises:
             ReplayMismatchError: it was not the recorded episode.
         """
-        self._restore(recording)
-        clock = self._clock, time.CLOCK_THREAD_CPUTIME_ID
-        nanoseconds = _replay_parts(
-            *clock, self._mj, *self._controls, recording.inputs, recording.observations,
-            policy.packed, policy.sizes, policy.codes,
-        )  # fmt: skip
-        self._check(recording)
-        looks = len(recording.inputs) * _clock_cost(*clock, 1000)
-        return (nanoseconds[0] - looks) / 1e9, (nanoseconds[1] - looks) / 1e9
-
-    def _restore(self, recording: Recording) -> None:
         model, data = self.stock.env.model, self.stock.env.data
         libmujoco().mj_copyData(data._address, model._address, recording.data._address)
         model.body_pos[:] = recording.body_pos
         model.site_pos[:] = recording.site_pos
-
-    def _check(self, recording: Recording) -> None:
-        if self.stock.env.data.qpos.tobytes() != recording.final_qpos.tobytes():
+        actions = np.zeros_like(recording.actions)
+        started = clock()
+        if policy is None:
+            _replay(self._mj, *self._controls, recording.inputs)
+        else:
+            _replay_acting(
+                self._mj, *self._controls, recording.inputs, recording.observations,
+                policy.packed, policy.sizes, policy.codes, actions,
+            )  # fmt: skip
+        seconds = clock() - started
+        if data.qpos.tobytes() != recording.final_qpos.tobytes():
             raise ReplayMismatchError(f"the replayed physics of {len(recording.inputs)} steps ended elsewhere")
+        if policy is not None and actions.tobytes() != recording.actions.tobytes():
+            raise ReplayMismatchError("the policy is not the recorded one")
+        return seconds
 
 
 def reset_times(task: Task, ours: TaskSimulator, policy: PackedPolicy, layouts: Float64) -> Resets:
