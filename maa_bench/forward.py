@@ -3,7 +3,7 @@
 Determinism is the point: BLAS sums in another order for another batch shape, thread count or processor, and two
 rollouts that should be equal part after a few hundred steps. Here one scalar program handles one row at a time;
 each output sums its inputs in index order (the compiler may use vectors *across* outputs, which leaves every sum
-as it is; no `fastmath`, no fused multiply-add). A row of the paper's policy takes about 3 us.
+as it is; no `fastmath`, no fused multiply-add). A row of the paper's policy takes about 2 us.
 """
 
 from __future__ import annotations
