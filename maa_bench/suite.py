@@ -12,7 +12,7 @@ import tomllib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -289,17 +289,23 @@ def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
             f"{path} has SHA-256 {digest[:12]}..., but suite {suite.name} was frozen with "
             f"{suite.layouts_sha256[:12]}...: restore the file or name a new suite version"
         )
+    return _parse_layouts(raw, path, tuple(suite.tasks), tuple(suite.layout_counts.items()))
+
+
+@lru_cache(maxsize=4)  # every job loads its suite; an altered file is another `raw`
+def _parse_layouts(
+    raw: bytes, path: Path, tasks: tuple[str, ...], counts: tuple[tuple[str, int], ...]
+) -> dict[str, npt.NDArray[np.float64]]:
     layouts: dict[str, npt.NDArray[np.float64]] = {}
     if not zipfile.is_zipfile(io.BytesIO(raw)):
         raise SuiteError(f"{path} is no .npz archive")
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        for task in suite.tasks:
-            for layout_set in LAYOUT_SETS:
+        for task in tasks:
+            for layout_set, count in counts:
                 key = f"{task}/{layout_set}"
                 if key not in archive:
                     raise SuiteError(f"{path} lacks the layouts {key!r}")
                 values = archive[key]
-                count = suite.layout_counts[layout_set]
                 if values.dtype != np.float64 or values.ndim != 2 or len(values) != count:
                     raise SuiteError(f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)")
                 values.setflags(write=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import data, doctor, leaderboard, listing, render, run
+from maa_bench.cli import bench, data, doctor, leaderboard, listing, render, run
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -48,3 +48,4 @@ data.add_to(app)
 leaderboard.add_to(app)
 render.add_to(app)
 doctor.add_to(app)
+bench.add_to(app)

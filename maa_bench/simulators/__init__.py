@@ -57,6 +57,16 @@ class EpisodeError(Exception):
         return cls(f"the simulation diverged in step {step}", step)
 
 
+@dataclass(frozen=True)
+class Resets:
+    """Seconds of a reset: the simulator's own, the physics steps inside it, ours of a new layout and of a known one."""
+
+    stock: float
+    physics: float
+    first: float
+    later: float
+
+
 class TaskSimulator(Protocol):
     """One task, ready to be reset and stepped. Not shared between threads.
 

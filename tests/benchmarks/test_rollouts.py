@@ -1,71 +1,84 @@
-"""Environment steps a second: stock, ours, and physics alone, on the same policy and layouts (pytest-benchmark).
+"""Steps a second of every way of `maa_bench.bench_ways`, and of physics alone, on the same episodes (pytest-benchmark).
 
-pytest tests/benchmarks/test_rollouts.py --benchmark-only
+pytest tests/benchmarks/test_rollouts.py --benchmark-only -o addopts=""
+
+`maa-bench bench` runs the same ways in turns and gives the ratios; here is what pytest-benchmark makes of each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
-from maa_bench.forward import PackedPolicy
-from maa_bench.policy import initial_params
-from maa_bench.simulators import simulator_of, step_until_success
+from maa_bench.bench import Settings, mixture
+from maa_bench.execution.local import JOB_THREADS, LocalExecutor, threads
 from maa_bench.suite import load_suite
 
 TASKS = ("drawer-open", "door-lock", "button-press")
-STEPS = 200
+ROUNDS = 5
 
-pytestmark = pytest.mark.simulator
+pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threads(JOB_THREADS):
+        yield
 
 
 @pytest.fixture(params=TASKS)
-def task(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def _policy() -> PackedPolicy:
-    spec = load_suite("metaworld-v1").policy
-    return PackedPolicy(spec, initial_params(spec, np.random.default_rng(0)))
-
-
-def _measure(benchmark: Any, roll: Any) -> None:
-    roll()
-    benchmark.pedantic(roll, rounds=10, iterations=1)
-    benchmark.extra_info["steps_per_second"] = round(STEPS / benchmark.stats.stats.median)
-
-
-def test_ours(benchmark: Any, task: str) -> None:
-    suite = load_suite("metaworld-v1")
-    simulator, policy = simulator_of(suite).open_task(suite.task(task)), _policy()
-    layout = suite.layouts(task, "test")[0]
-    _measure(benchmark, lambda: simulator.first_success(policy, layout, STEPS))
-
-
-def test_stock(benchmark: Any, task: str) -> None:
-    from maa_bench.simulators.metaworld.stock import StockTask
+def work(request: pytest.FixtureRequest) -> Any:
+    from maa_bench.bench_ways import Work
 
     suite = load_suite("metaworld-v1")
-    simulator, policy = StockTask(suite.task(task)), _policy()
-    layout = suite.layouts(task, "test")[0]
-    _measure(benchmark, lambda: step_until_success(simulator, policy, layout, STEPS))
+    return Work(suite, request.param, mixture(suite.policy, Settings.policies), Settings.layouts)
 
 
-def test_physics_alone(benchmark: Any, task: str) -> None:
-    import mujoco
+def _measure(benchmark: Any, way: Any) -> None:
+    lap = way.run()  # warm
+    benchmark.pedantic(way.run, rounds=ROUNDS, iterations=1)
+    benchmark.extra_info["steps_per_second"] = round(lap.steps / benchmark.stats.stats.median)
 
-    from maa_bench.simulators.metaworld.stock import StockTask
 
-    suite = load_suite("metaworld-v1")
-    simulator = StockTask(suite.task(task))
-    simulator.reset(suite.layouts(task, "test")[0])
-    model, data = simulator.env.model, simulator.env.data
+def test_naive(benchmark: Any, work: Any) -> None:
+    from maa_bench.bench_ways import Naive
 
-    def roll() -> None:
-        for _ in range(STEPS):
-            mujoco.mj_step(model, data, nstep=5)
-            mujoco.mj_forward(model, data)
+    _measure(benchmark, Naive(work))
 
-    _measure(benchmark, roll)
+
+def test_stock_numpy(benchmark: Any, work: Any) -> None:
+    from maa_bench.bench_ways import StockNumpy
+
+    _measure(benchmark, StockNumpy(work))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_vector(benchmark: Any, work: Any, kind: str) -> None:
+    from maa_bench.bench_ways import Vector
+
+    way = Vector(work, kind, Settings.workers, [work.suite.horizon] * len(work.episodes))
+    _measure(benchmark, way)
+    way.close()
+
+
+@pytest.mark.parametrize("workers", [1, Settings.workers])
+def test_ours(benchmark: Any, work: Any, workers: int) -> None:
+    from maa_bench.bench_ways import Ours
+
+    with LocalExecutor(workers) as executor:
+        _measure(benchmark, Ours(work, executor, Settings.laps * workers))
+
+
+def test_physics_alone(benchmark: Any, work: Any) -> None:
+    from maa_bench.bench_limit import Limit
+
+    _measure(benchmark, Limit(work))
+
+
+def test_resets(benchmark: Any, work: Any) -> None:
+    from maa_bench.bench_limit import Limit
+
+    limit = Limit(work)
+    benchmark.extra_info.update(vars(benchmark.pedantic(limit.resets, rounds=1, iterations=1)))

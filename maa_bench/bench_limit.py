@@ -1,0 +1,100 @@
+"""The physics of a task's episodes, alone and as a part of ours; Meta-World only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from maa_bench.bench import PARTS
+from maa_bench.bench_ways import Lap, Ours, Work
+from maa_bench.execution.local import LocalExecutor
+from maa_bench.forward import PackedPolicy
+from maa_bench.simulators import Float64, Resets, simulator_of
+from maa_bench.simulators.metaworld.fast import FastTask
+from maa_bench.simulators.metaworld.physics import Replay, reset_times
+from maa_bench.simulators.metaworld.stock import StockTask
+
+RESET_LAYOUTS = 10
+IDLE_LAPS = 9
+
+
+class Limit:
+    """Records the episodes in the stock loop, and times their physics.
+
+    Attributes:
+        recorded: what came of the episodes in the stock loop.
+        compiled: whether flat policies of this task run in the compiled loop, so that it has parts to time.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        simulator = simulator_of(work.suite).open_task(work.suite.task(work.task))
+        assert isinstance(simulator, StockTask)
+        self._simulator, self._replay = simulator, Replay(simulator)
+        started = time.perf_counter()
+        self._recordings = [
+            self._replay.record(work.packed[policy], work.layouts[layout], work.suite.horizon)
+            for policy, layout in work.episodes
+        ]
+        first = np.array([r.first_success for r in self._recordings], np.int64).reshape(-1, work.n_layouts)
+        steps = sum(len(r.inputs) for r in self._recordings)
+        self.recorded = Lap(first, steps, time.perf_counter() - started)
+        self.compiled = isinstance(self._simulator, FastTask)
+        # Compiled code is loaded now, and the layouts' first resets are done.
+        self._replay.seconds(self._recordings[0])
+        self._replay.seconds(self._recordings[0], work.packed[0])
+        for layout in work.layouts:
+            self._seconds(work.packed[0], layout, 1)
+        self._timed: list[npt.NDArray[np.float64]] = []
+        self._idled: list[tuple[float, float]] = []
+
+    def run(self) -> Lap:
+        """The physics of all episodes, without resets."""
+        return replace(self.recorded, seconds=sum(self._replay.seconds(r) for r in self._recordings))
+
+    def time_parts(self, executor: LocalExecutor) -> None:
+        """One more round of `parts`, with an executor of one worker."""
+        rows = []
+        for recording, (index, place) in zip(self._recordings, self._work.episodes, strict=True):
+            policy, layout = self._work.packed[index], self._work.layouts[place]
+            rows.append(
+                (
+                    self._replay.seconds(recording, clock=time.thread_time),
+                    self._replay.seconds(recording, policy, time.thread_time),
+                    self._seconds(policy, layout, self._work.suite.horizon),
+                    self._seconds(policy, layout, 0),
+                )
+            )
+        self._timed.append(np.array(rows))
+        laps = [self._idle(executor) for _ in range(IDLE_LAPS)]
+        self._idled += [(lap.in_jobs, lap.seconds - lap.in_jobs) for lap in laps]
+
+    def parts(self) -> dict[str, float]:
+        """Microseconds of processor time a step by `maa_bench.bench.PARTS`.
+
+        Four compiled loops are timed in turn on each episode: its physics; physics and forward pass; the whole
+        episode after its reset; the reset alone (an episode of no step). Their differences are the parts. Of all
+        rounds the shortest time counts, as the work is the same to the last bit and what disturbs it only adds. Job
+        and executor are timed by the clock on the wall, on the same jobs with no layout to run: their median.
+        """
+        physics, acting, episode, reset = np.min(self._timed, axis=0).sum(axis=0)
+        idle = np.median(self._idled, axis=0)
+        seconds = (physics, acting - physics, episode - acting - reset, reset, *idle)
+        return {name: float(1e6 * x / self.recorded.steps) for name, x in zip(PARTS, seconds, strict=True)}
+
+    def _idle(self, executor: LocalExecutor) -> Lap:
+        return Ours(replace(self._work, n_layouts=0), executor, 1).run()
+
+    def _seconds(self, policy: PackedPolicy, layout: Float64, horizon: int) -> float:
+        started = time.thread_time()
+        self._simulator.first_success(policy, layout, horizon)
+        return time.thread_time() - started
+
+    def resets(self) -> Resets:
+        """Of layouts that no episode used."""
+        work = self._work
+        layouts = work.suite.layouts(work.task, "train")[:RESET_LAYOUTS]
+        return reset_times(work.suite.task(work.task), self._simulator, work.packed[0], layouts)
