@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from maa_bench.compiled import njit
 from maa_bench.policy import ACTIVATIONS, Float32, PolicySpec
 
 Int64 = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ def pack(spec: PolicySpec, params: Float32) -> Float32:
     return packed
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _affine(packed: Float32, start: int, x: Float32, n_in: int, y: Float32, n_out: int) -> int:
     """y[:n_out] = x[:n_in] @ W + b, with W (n_in, n_out) and b at `start`; returns where the next layer starts."""
     middle = start + n_in * n_out
@@ -58,7 +58,7 @@ def _affine(packed: Float32, start: int, x: Float32, n_in: int, y: Float32, n_ou
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _activate(y: Float32, n: int, code: int) -> None:
     for j in range(n):
         if code == 0:  # elu
@@ -72,7 +72,7 @@ def _activate(y: Float32, n: int, code: int) -> None:
             y[j] = np.float32(math.tanh(y[j]))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def hidden_row(packed: Float32, sizes: Int64, codes: Int64, obs: Float32, a: Float32, b: Float32) -> tuple[int, bool]:
     """Run the hidden layers of one packed policy on one observation.
 
@@ -93,7 +93,7 @@ def hidden_row(packed: Float32, sizes: Int64, codes: Int64, obs: Float32, a: Flo
     return start, in_a
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def action_row(
     packed: Float32, sizes: Int64, codes: Int64, obs: Float32, a: Float32, b: Float32, action: Float32
 ) -> None:
@@ -105,7 +105,7 @@ def action_row(
         action[j] = np.float32(math.tanh(action[j]))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _heads_rows(packed: Float32, sizes: Int64, codes: Int64, obs: Float32, out: Float32) -> None:
     widest = sizes.max()
     a = np.empty(widest, np.float32)
@@ -125,7 +125,7 @@ def forward_heads(spec: PolicySpec, params: Float32, obs: Float32) -> Float32:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _action_rows(packed: Float32, sizes: Int64, codes: Int64, obs: Float32, out: Float32) -> None:
     widest = sizes.max()
     a = np.empty(widest, np.float32)

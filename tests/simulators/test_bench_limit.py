@@ -15,8 +15,8 @@ from maa_bench.suite import SuiteError, load_suite
 pytest.importorskip("metaworld")
 
 from maa_bench.bench import PARTS, mixture
-from maa_bench.bench_limit import Limit
-from maa_bench.bench_ways import Naive, Work
+from maa_bench.bench.limit import Limit
+from maa_bench.bench.ways import Naive, Work
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.policy import act
 from maa_bench.simulators import simulator_of

@@ -24,7 +24,7 @@ from maa_bench.method import FlatPolicies
 from maa_bench.policy import initial_params
 from maa_bench.simulators import EpisodeError, Trajectory, step_trajectory, step_until_success
 from maa_bench.simulators import metaworld as ours
-from maa_bench.simulators.metaworld import fast
+from maa_bench.simulators.metaworld import fast, resets
 from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
 from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
 from maa_bench.simulators.metaworld.stock import StockTask
@@ -142,19 +142,17 @@ def test_an_episode_ends_at_an_action_that_is_no_number_as_in_stock(task: str) -
 def test_an_episode_ends_when_the_simulation_diverges_as_in_stock(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, policy = SUITE.layouts(task, "test")[1], cloned(task)
     quick, slow = FastTask(SUITE.task(task)), StockTask(SUITE.task(task))
-    quick.first_success(policy, layout, 1)
-    (state,) = quick._states.values()
-    state.data.qvel[0] = 1e11  # MuJoCo bears 1e10
-    reset = slow.env.reset
+    for simulator in (quick, slow):
 
-    def reset_and_push() -> Any:
-        obs = reset()
-        slow.env.data.qvel[0] = 1e11
-        return obs
+        def reset_and_push(env: Any = simulator.env, reset: Any = simulator.env.reset) -> Any:
+            obs = reset()
+            env.data.qvel[0] = 1e11  # MuJoCo bears 1e10
+            return obs
 
-    monkeypatch.setattr(slow.env, "reset", reset_and_push)
+        monkeypatch.setattr(simulator.env, "reset", reset_and_push)
     assert how_it_ends(quick, policy, layout) == how_it_ends(slow, policy, layout)
     assert how_it_ends(quick, policy, layout) == ("the simulation diverged in step 1", 1)
+    monkeypatch.undo()
     other = SUITE.layouts(task, "test")[2]
     rolled = quick.trajectory(policy, other, 20, 20, 20)
     assert rolled.observations.tobytes() == lean(task).trajectory(policy, other, 20, 20, 20).observations.tobytes()
@@ -169,7 +167,7 @@ def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
     slow.reset(layout)
     obs, _ = slow.step(np.zeros(4, np.float32))
     place = slow.env.tcp_center.copy() if rules.of_hand else obs[4:7] + np.array(rules.shift or (0.0, 0.0, 0.0))
-    target = quick._restore(layout).target
+    target = quick._states.restore(layout).target
     agreed = []
     for direction in (*np.eye(3), *-np.eye(3), np.ones(3) / np.sqrt(3)):
         for distance in (rules.threshold * (1 - 1e-6), rules.threshold * (1 + 1e-6)):
@@ -263,8 +261,30 @@ def pack_back(policy: PackedPolicy) -> Any:
     return flat
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("count", [3, pytest.param(50, marks=pytest.mark.heavy)])
+def test_a_lean_reset_leaves_stocks_very_state(task: str, count: int) -> None:
+    """Layouts one after the other, forth and back: no trace of the last one, and the copy is the reset."""
+    slow, quick = StockTask(SUITE.task(task)), FastTask(SUITE.task(task))
+
+    def state(simulator: StockTask) -> list[bytes]:
+        env = simulator.env
+        names = ("qpos", "qvel", "qacc", "qacc_warmstart", "mocap_pos", "mocap_quat", "ctrl", "xpos", "xquat")
+        arrays = [getattr(env.data, name) for name in (*names, "site_xpos", "geom_xpos", "efc_force", "ten_length")]
+        return [a.tobytes() for a in (*arrays, env.model.body_pos, env.model.site_pos, env._target_pos)]
+
+    for layout_set in ("train", "select", "test"):
+        layouts = SUITE.layouts(task, layout_set)[:count]
+        for layout in (*layouts, *layouts[::-1]):
+            assert slow.reset(layout).tobytes() == quick.reset(layout).tobytes()
+            expected = state(slow)
+            assert state(quick) == expected
+            quick._states.restore(layout)
+            assert state(quick) == expected
+
+
 def test_forgotten_layouts_are_reset_again_with_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "KEPT_LAYOUTS", 2)
+    monkeypatch.setattr(resets, "KEPT_LAYOUTS", 2)
     simulator = FastTask(SUITE.task("door-lock"))
     layouts, policy = SUITE.layouts("door-lock", "test")[:4], untrained(1)
     rolled = [simulator.trajectory(policy, x, 30, 30, 30).observations.tobytes() for x in (*layouts, *layouts)]

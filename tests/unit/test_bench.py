@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maa_bench.bench import PARTS, DifferentWorkError, Report, Settings, Sweep, TaskResult, _same, middle, mixture
-from maa_bench.bench_ways import Lap, LayoutEnv, NumpyPolicy, Vector, Work, deal
+from maa_bench.bench.ways import Lap, LayoutEnv, NumpyPolicy, Vector, Work, deal
 from maa_bench.cli import main
 from maa_bench.errors import ProtocolError
 from maa_bench.policy import act

@@ -5,13 +5,8 @@ A layout is reset by stock once; afterwards its whole `mjData` is copied back (5
 
 from __future__ import annotations
 
-import copy
-import ctypes
 import math
-from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -28,23 +23,10 @@ from maa_bench.simulators.metaworld.kernel import (
     norm3,
     quaternion_of,
 )
+from maa_bench.simulators.metaworld.resets import ResetStates, addresses, make_lean
 from maa_bench.simulators.metaworld.stock import BAD, StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
-
-KEPT_LAYOUTS = 128
-"""Reset states kept a task: all layouts of a suite (125), at about 0.2 MB each."""
-
-
-@cache
-def libmujoco() -> ctypes.CDLL:
-    """The library that the `mujoco` wheel itself uses."""
-    folder = Path(mujoco.__file__).parent
-    path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
-    library = ctypes.CDLL(str(path))
-    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
-    library.mj_copyData.restype = ctypes.c_void_p
-    return library
 
 
 @cache
@@ -66,28 +48,16 @@ def same_arithmetic() -> bool:
     return norms and sines and rotations
 
 
-@dataclass(frozen=True)
-class _ResetState:
-    data: Any
-    body_pos: Float64
-    site_pos: Float64
-    obs: Float64
-    target: Float64
-
-
 class FastTask(StockTask):
     """A `StockTask` whose whole episodes of flat policies run in the compiled loop, with stock's very bytes."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._rules = FAST_TASKS[task.env]
-        self._states: OrderedDict[bytes, _ResetState] = OrderedDict()
+        make_lean(self.env)
+        self._states = ResetStates(self.env, self.reset)
         model, data = self.env.model, self.env.data
-        library = libmujoco()
-        address = {
-            name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in ("mj_step", "mj_forward")
-        }
-        self._mj = np.array([address["mj_step"], address["mj_forward"], model._address, data._address], dtype=np.int64)
+        self._mj = addresses(self.env)
         views = {"body": data.xpos, "site": data.site_xpos, "geom": data.geom_xpos}
         rules = self._rules
         kind, name = rules.position
@@ -149,7 +119,7 @@ class FastTask(StockTask):
     def _episode(
         self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int, *traces: Any
     ) -> tuple[int, int]:
-        state = self._restore(layout)
+        state = self._states.restore(layout)
         first, step = episode(
             self._mj, *self._views, self._offset, self._flags, self._rule, state.target, self._limits, self._bounds,
             state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,
@@ -159,24 +129,6 @@ class FastTask(StockTask):
         if first == UNSTABLE:
             raise EpisodeError.of_simulation(step)
         return first, step
-
-    def _restore(self, layout: Float64) -> _ResetState:
-        key = np.asarray(layout, np.float64).tobytes()
-        state = self._states.get(key)
-        model, data = self.env.model, self.env.data
-        if state is None:
-            obs = self.reset(layout)
-            state = _ResetState(
-                copy.copy(data), model.body_pos.copy(), model.site_pos.copy(), obs, self.env._target_pos.copy()
-            )
-            self._states[key] = state
-            if len(self._states) > KEPT_LAYOUTS:
-                self._states.popitem(last=False)
-            return state
-        libmujoco().mj_copyData(data._address, model._address, state.data._address)
-        model.body_pos[:] = state.body_pos
-        model.site_pos[:] = state.site_pos
-        return state
 
 
 def _id(model: Any, kind: str, name: str) -> int:

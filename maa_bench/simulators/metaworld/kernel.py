@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from maa_bench.compiled import njit
 from maa_bench.forward import action_row
 from maa_bench.policy import Float32
 
@@ -51,16 +51,16 @@ def _call_signature(typing_context: Any, function: Any, model: Any, data: Any) -
     return signature, codegen
 
 
-_call: Any = intrinsic(_call_signature)
+call: Any = intrinsic(_call_signature)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def norm3(x: float, y: float, z: float) -> float:
     """Euclidean length, summed as `np.linalg.norm` sums three numbers."""
     return math.sqrt(x * x + y * y + z * z)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def quaternion_of(m: Float64, out: Float64) -> bool:
     """scipy's `Rotation.from_matrix(m).as_quat()` (x, y, z, w) of a flat (9,) matrix.
 
@@ -99,7 +99,7 @@ def quaternion_of(m: Float64, out: Float64) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _clip(x: float, low: float, high: float) -> float:
     """As np.clip: NaN stays NaN."""
     if x < low:
@@ -109,7 +109,7 @@ def _clip(x: float, low: float, high: float) -> float:
     return x
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def observe(
     hand: Float64,
     claws: Float64,
@@ -144,7 +144,7 @@ def observe(
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def episode(
     mj: Int64,
     mocap_pos: Float64,
@@ -230,8 +230,8 @@ def episode(
         ctrl[0] = action[3]
         ctrl[1] = -action[3]
         for _ in range(SUBSTEPS):
-            _call(mj[0], mj[2], mj[3])
-        _call(mj[1], mj[2], mj[3])
+            call(mj[0], mj[2], mj[3])
+        call(mj[1], mj[2], mj[3])
         for i in range(len(unstable)):
             if unstable[i] > 0:
                 return UNSTABLE, step

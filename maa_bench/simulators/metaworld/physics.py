@@ -8,26 +8,25 @@ recorded once with stock, and its inputs are replayed from the same reset state 
 from __future__ import annotations
 
 import copy
-import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import mujoco
-import numba
 import numpy as np
 
+from maa_bench.compiled import njit
 from maa_bench.forward import PackedPolicy, action_row
 from maa_bench.policy import Float32
 from maa_bench.simulators import Float64, Resets, TaskSimulator
-from maa_bench.simulators.metaworld.fast import libmujoco
-from maa_bench.simulators.metaworld.kernel import SUBSTEPS, Int64, _call
+from maa_bench.simulators.metaworld.kernel import SUBSTEPS, Int64, call
+from maa_bench.simulators.metaworld.resets import addresses, libmujoco
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.suite import Task
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _apply(mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, row: Float64) -> None:
     for i in range(3):
         mocap_pos[i] = row[i]
@@ -37,21 +36,21 @@ def _apply(mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, row: Float64)
         ctrl[i] = row[7 + i]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _physics(mj: Int64) -> None:
     for _ in range(SUBSTEPS):
-        _call(mj[0], mj[2], mj[3])
-    _call(mj[1], mj[2], mj[3])
+        call(mj[0], mj[2], mj[3])
+    call(mj[1], mj[2], mj[3])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _replay(mj: Int64, mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, inputs: Float64) -> None:
     for step in range(len(inputs)):
         _apply(mocap_pos, mocap_quat, ctrl, inputs[step])
         _physics(mj)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _replay_acting(
     mj: Int64,
     mocap_pos: Float64,
@@ -109,11 +108,8 @@ class Replay:
 
     def __init__(self, stock: StockTask) -> None:
         self.stock = stock
-        model, data = self.stock.env.model, self.stock.env.data
-        step, forward = (
-            ctypes.cast(getattr(libmujoco(), name), ctypes.c_void_p).value for name in ("mj_step", "mj_forward")
-        )
-        self._mj = np.array([step, forward, model._address, data._address], dtype=np.int64)
+        data = self.stock.env.data
+        self._mj = addresses(self.stock.env)
         self._controls = data.mocap_pos[0], data.mocap_quat[0], data.ctrl
 
     def record(self, policy: PackedPolicy, layout: Float64, horizon: int) -> Recording:

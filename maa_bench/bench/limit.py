@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.bench import PARTS
-from maa_bench.bench_ways import Lap, Ours, Work
+from maa_bench.bench.ways import Lap, Ours, Work
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import Float64, Resets, simulator_of

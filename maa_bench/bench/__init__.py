@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from maa_bench.errors import ProtocolError
 
 if TYPE_CHECKING:  # the command line's help needs the settings alone
-    from maa_bench.bench_ways import Lap, Work
+    from maa_bench.bench.ways import Lap, Work
     from maa_bench.execution.local import LocalExecutor
     from maa_bench.method import FlatPolicies
     from maa_bench.policy import PolicySpec
@@ -195,11 +195,12 @@ def measure(suite: Suite, tasks: Sequence[str], settings: Settings, progress: Pr
     Raises:
         SuiteError: an unknown task. ProtocolError: more layouts than the suite has.
     """
-    from maa_bench import bench_ways
+    from maa_bench.bench import ways
     from maa_bench.environment import environment_info
-    from maa_bench.execution.local import JOB_THREADS, LocalExecutor, threads
+    from maa_bench.execution.local import LocalExecutor
+    from maa_bench.execution.threads import JOB_THREADS, threads
 
-    available = suite.layout_counts[bench_ways.LAYOUT_SET]
+    available = suite.layout_counts[ways.LAYOUT_SET]
     if max(settings.layouts, settings.sweep[1] if settings.sweep else 0) > available:
         raise ProtocolError(f"suite {suite.name} has {available} test layouts a task: --layouts must not be more")
     for task in tasks:
@@ -217,7 +218,7 @@ def measure(suite: Suite, tasks: Sequence[str], settings: Settings, progress: Pr
         progress.stage("bench", units, "rounds") as stage,
     ):
         policies = mixture(suite.policy, settings.policies)
-        work = [bench_ways.Work(suite, task, policies, settings.layouts) for task in tasks]
+        work = [ways.Work(suite, task, policies, settings.layouts) for task in tasks]
         startup = _startup(work[0], many, settings.workers)
         results = tuple(_measure_task(each, settings, one, many, stage) for each in work)
         sweep = _sweep(suite, tasks[0], settings.sweep, one, many) if settings.sweep else None
@@ -226,7 +227,7 @@ def measure(suite: Suite, tasks: Sequence[str], settings: Settings, progress: Pr
 
 
 def _startup(work: Work, many: LocalExecutor, workers: int) -> float:
-    from maa_bench.bench_ways import Ours
+    from maa_bench.bench.ways import Ours
 
     way = Ours(work, many, workers)
     first = way.run()
@@ -234,7 +235,7 @@ def _startup(work: Work, many: LocalExecutor, workers: int) -> float:
 
 
 def _sweep(suite: Suite, task: str, size: tuple[int, int], one: LocalExecutor, many: LocalExecutor) -> Sweep:
-    from maa_bench.bench_ways import Ours, Work
+    from maa_bench.bench.ways import Ours, Work
 
     work = Work(suite, task, mixture(suite.policy, size[0]), size[1])
     lap_1, lap_n = (Ours(work, executor, 1).run() for executor in (one, many))
@@ -244,11 +245,11 @@ def _sweep(suite: Suite, task: str, size: tuple[int, int], one: LocalExecutor, m
 
 def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: LocalExecutor, stage: Stage) -> TaskResult:
     """All rounds of one task."""
-    from maa_bench import bench_ways as ways
+    from maa_bench.bench import ways
 
     limit = None
     if work.suite.simulator == "metaworld":
-        from maa_bench.bench_limit import Limit
+        from maa_bench.bench.limit import Limit
 
         limit = Limit(work)
     ours = ways.Ours(work, one, 1)

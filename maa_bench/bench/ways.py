@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.evaluator import episode_jobs
-from maa_bench.execution.local import Job, LocalExecutor
+from maa_bench.execution import Job
+from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import FlatPolicies
 from maa_bench.policy import Float32, PolicySpec

@@ -1,0 +1,46 @@
+"""Compiling with numba, kept on disk, and never out of date.
+
+numba keeps compiled code by the time stamp of the file that a function stands in, and does not see that a function
+it calls in another file was changed: after an update the old arithmetic would go on running unnoticed. Here the folder
+of the compiled code is named after the sources of everything that maa-bench compiles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+SOURCES = (
+    "compiled.py",
+    "forward.py",
+    "simulators/metaworld/kernel.py",
+    "simulators/metaworld/physics.py",
+)
+"""Every file with a compiled function (a test sees to it), below this one's folder."""
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """`numba.njit` that frees the interpreter lock and is cached in `cache_folder()`."""
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder()
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def cache_folder() -> str:
+    """Where compiled code is kept: under NUMBA_CACHE_DIR if it is set, else under the platform's cache folder."""
+    from platformdirs import user_cache_path
+
+    here = Path(__file__).parent
+    sources = hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return str((Path(chosen) if chosen else user_cache_path("maa-bench") / "compiled") / sources)
