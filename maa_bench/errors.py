@@ -42,6 +42,10 @@ class ProtocolError(MaaBenchError):
     """A number or choice of the evaluation protocol is out of range."""
 
 
+class ClusterError(MaaBenchError):
+    """A Ray cluster cannot be reached, or its nodes are not alike."""
+
+
 class RecordError(MaaBenchError):
     """A run record cannot be read or does not follow the schema."""
 
