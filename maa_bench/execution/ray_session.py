@@ -33,6 +33,12 @@ _ENVIRONMENT = {
 }
 
 
+def quieten() -> None:
+    """Settle what Ray takes from the environment, some of it when it is imported; the user's own settings stay."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def cluster(address: str | None, workers: int | None) -> Iterator[bool]:
     """Be connected to a Ray cluster; a connection that this process has already is used and kept. Gives whether the
@@ -47,8 +53,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[bool]:
     """
     if importlib.util.find_spec("ray") is None:
         raise ClusterError("--backend ray needs Ray, which is not installed: pip install 'maa-bench[ray]'")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # before Ray is imported, which reads some of them then
+    quieten()
     import ray
 
     if ray.is_initialized():
@@ -93,11 +98,15 @@ def _init(**options: Any) -> None:
 def _check_address(address: str) -> None:
     if address == "auto":
         return
+    import ray
+
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise ClusterError(
             f"--address must be auto or host:port, not {address!r}; run this on one of the cluster's own nodes"
         )
+    if host in ("127.0.0.1", "localhost"):
+        host = ray.util.get_node_ip_address()  # as Ray will
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:

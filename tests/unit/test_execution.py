@@ -260,6 +260,26 @@ def test_a_step_that_takes_too_long_is_ended_and_named(executor: Open) -> None:
     assert "--cell-timeout 1.5 seconds" in str(lost[0])
 
 
+@on(PROCESSES)
+def test_a_job_that_waits_to_be_run_again_is_not_late(executor: Open, tmp_path: Path) -> None:
+    """Its worker died, the others are busy for longer than a step may take."""
+    lost: dict[int, JobLostError] = {}
+    results: dict[int, Any] = {}
+
+    def finished(index: int, result: Any) -> Iterable[Job]:
+        results[index] = result
+        return ()
+
+    def give_up(index: int, error: JobLostError) -> Iterable[Job]:
+        lost[index] = error
+        return ()
+
+    with executor() as it:
+        it.run([Die(tmp_path, 1), *[Steps(8, 0.3)] * 3], finished, lost=give_up, step_timeout=1.5)
+    assert lost == {}
+    assert results == {0: "alive", 1: 8, 2: 8, 3: 8}
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys, time\n"
