@@ -79,8 +79,9 @@ class RayExecutor:
 
             ray_session.check_nodes(self._shared)
             here = ray_session.on_node(ray.get_runtime_context().get_node_id())
-            # On this node: if it dies, so do we.
-            self._mailbox = ray.remote(num_cpus=0)(ray_node.Mailbox).options(scheduling_strategy=here).remote()
+            # On this node: if it dies, so do we. If its process alone does, some reports are lost, and nothing else.
+            mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(ray_node.Mailbox)
+            self._mailbox = mailbox.options(scheduling_strategy=here).remote()
             opened.callback(ray.kill, self._mailbox)
             self._serve = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(ray_node.serve)
             self._surroundings = ray.put(ray_node.Surroundings.here())

@@ -25,8 +25,11 @@ CONNECT_SECONDS = 5.0
 INSPECT_SECONDS = 120.0
 """How long a node may take to import maa-bench and look around."""
 
+START = "start one with `ray start --head`; if there is one, set RAY_AUTH_MODE as it was started: see docs/cluster.md"
+
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # Ray's account of every worker that died, printed to standard output
     # Tasks that ask Ray for no GPU still see it, as they do without Ray; this also ends a warning.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_task_oom_retries": str(ATTEMPTS - 1),  # Ray's own default is for ever
@@ -87,11 +90,13 @@ def _init(**options: Any) -> None:
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ClusterError(
-            f"no Ray cluster at {options['address']}: {reason} (start one with `ray start`, see docs/cluster.md)"
-        ) from error
+        if options["address"] == "local":
+            raise ClusterError(f"cannot start Ray on this machine: {reason}") from error
+        if isinstance(error, ConnectionError):
+            raise ClusterError(f"no Ray cluster at {options['address']}: {reason} ({START})") from error
+        raise ClusterError(f"cannot use the Ray cluster at {options['address']}: {reason}") from error
     finally:
-        if main:
+        if main and handler is not None:
             signal.signal(signal.SIGTERM, handler)
 
 
@@ -110,9 +115,7 @@ def _check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"no Ray cluster at {address}: {error}; is `ray start --head` running there, and the port right?"
-        ) from error
+        raise ClusterError(f"no Ray cluster at {address}: {error} ({START})") from error
 
 
 def check_nodes(shared: Path | None) -> None:

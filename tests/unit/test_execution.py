@@ -29,9 +29,10 @@ EVERYWHERE = ["local-1", *PROCESSES]
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """A Ray cluster of two CPUs, which the Ray executors of this module share, as its start takes seconds."""
-    ray = pytest.importorskip("ray")
-    from maa_bench.execution.ray_session import cluster
+    from maa_bench.execution.ray_session import cluster, quieten
 
+    quieten()
+    ray = pytest.importorskip("ray")
     with cluster(None, 2):
         yield
     assert not ray.is_initialized()

@@ -131,6 +131,7 @@ def test_a_node_that_dies_in_a_run_costs_nothing(
     tiny_protocol: Protocol,
     tiny_cache: Path,
     tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     cluster, second = two_nodes
     for name in ("local", "ray"):
@@ -150,8 +151,10 @@ def test_a_node_that_dies_in_a_run_costs_nothing(
 
     killer = threading.Thread(target=kill_when_it_works, daemon=True)
     killer.start()
+    capfd.readouterr()
     run(tmp_path / "ray", method, tiny_suite, tiny_protocol, seeds=4, backend="ray", address=cluster.address)
     killer.join()
+    assert capfd.readouterr() == ("", ""), "Ray's account of it stays in Ray's logs"
     assert_same_results(tmp_path / "local", tmp_path / "ray")
     fits: dict[str, list[bool]] = {}
     for note in sorted(tmp_path.glob("fit.*"), key=lambda note: note.name):
