@@ -46,6 +46,10 @@ class DrawingError(MaaBenchError):
     """Pictures cannot be drawn on this machine, or a video not be written as asked."""
 
 
+class ClusterError(MaaBenchError):
+    """A Ray cluster cannot be reached, or its nodes are not alike."""
+
+
 class RecordError(MaaBenchError):
     """A run record cannot be read or does not follow the schema."""
 

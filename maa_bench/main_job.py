@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
 from maa_bench.errors import MethodError, ProtocolError, did_you_mean
+from maa_bench.execution import Executor
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 Overwrite = Literal["never", "missing", "failed", "always"]
 """Which cells are computed: none; those that the cache does not have; those that failed before, too; all, fits too."""
 
+Backend = Literal["local", "ray"]
+"""Where jobs run: in processes of this machine, or on a Ray cluster."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -31,6 +36,8 @@ class Execution:
         overwrite: which cells are computed, see `Overwrite`.
         cell_timeout: seconds that a fit, the generation for one task, or the episodes of one candidate may take;
             what takes longer is ended and recorded as failed. Default: any.
+        backend: see `Backend`.
+        address: of a running Ray cluster; default: one is started on this machine.
 
     Raises:
         ProtocolError: a value that cannot be.
@@ -39,6 +46,8 @@ class Execution:
     workers: int | None = None
     overwrite: Overwrite = "missing"
     cell_timeout: float | None = None
+    backend: Backend = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -48,6 +57,23 @@ class Execution:
             raise ProtocolError(f"--overwrite knows no {self.overwrite!r}.{hint}")
         if self.cell_timeout is not None and not 0 < self.cell_timeout < float("inf"):
             raise ProtocolError(f"--cell-timeout must be a number of seconds above 0, not {self.cell_timeout}")
+        if self.backend not in get_args(Backend):
+            raise ProtocolError(f"--backend knows no {self.backend!r}.{did_you_mean(self.backend, get_args(Backend))}")
+        if self.address is not None and self.backend != "ray":
+            raise ProtocolError("--address is of a Ray cluster: it needs --backend ray")
+
+
+def open_executor(how: Execution, cache: Cache) -> AbstractContextManager[Executor]:
+    """What runs the jobs.
+
+    Raises:
+        ClusterError: on entering: Ray or its cluster cannot be used.
+    """
+    if how.backend == "local":
+        return LocalExecutor(how.workers)
+    from maa_bench.execution.ray_cluster import RayExecutor
+
+    return RayExecutor(how.address, how.workers, shared=cache.folder)
 
 
 @dataclass(frozen=True)
@@ -80,7 +106,7 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     todo = [cell for cell in plan.cells if _is_due(results.get(cell.key), how.overwrite)]
     kept = set(results) - {cell.key for cell in todo}
     if todo:
-        with LocalExecutor(how.workers) as executor:
+        with open_executor(how, cache) as executor:
             dataset = ensure_dataset(plan.suite, plan.protocol.scale, cache, progress, executor)
             afresh = how.overwrite == "always"
             campaign = Campaign(plan, todo, dataset.folder, cache, progress, afresh, how.cell_timeout)
@@ -160,7 +186,7 @@ def run_methods(
         results_dir: where records go, as `<method>/<run_id>/`.
         cache_dir: where finished work is kept; default: the platform's cache folder.
         progress: how to show progress; default: bars or lines on standard error.
-        execution: `workers`, `overwrite`, `cell_timeout`: see `Execution`.
+        execution: `workers`, `overwrite`, `cell_timeout`, `backend`, `address`: see `Execution`.
 
     Raises:
         MethodError: cells failed. What was asked for beside them was done first, and is kept and recorded.

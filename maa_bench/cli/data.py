@@ -8,6 +8,8 @@ import typer
 
 from maa_bench.cli.options import (
     DEFAULT_SUITE,
+    AddressOption,
+    BackendOption,
     CacheDirOption,
     JsonOption,
     QuietOption,
@@ -39,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
     epilog=examples(
         ("maa-bench data build", "Meta-World, small"),
         ("maa-bench data build --suite toy-v1 --workers 1", "the toy suite, in this process"),
+        ("maa-bench data build --scale paper --backend ray --address auto", "on a Ray cluster, see docs/cluster.md"),
     )
 )
 def build(
@@ -46,24 +49,24 @@ def build(
     scale: ScaleOption = "small",
     cache_dir: CacheDirOption = None,
     workers: WorkersOption = None,
+    backend: BackendOption = "local",
+    address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Build a suite's dataset in the cache; what is there already is kept."""
     from maa_bench.cache import Cache, default_cache_dir
     from maa_bench.cli.output import stdout_reserved
-    from maa_bench.errors import ProtocolError
-    from maa_bench.execution.local import LocalExecutor
+    from maa_bench.main_job import Backend, Execution, open_executor
     from maa_bench.progress import Progress
     from maa_bench.protocol import Protocol
     from maa_bench.suite import load_suite
     from maa_bench.work import ensure_dataset
 
-    if workers is not None and workers < 1:
-        raise ProtocolError(f"--workers must be at least 1, not {workers}")
+    how = Execution(workers, backend=cast("Backend", backend), address=address)
     protocol = Protocol(scale=cast("Scale", scale))
     loaded = load_suite(suite)
     cache = Cache(cache_dir or default_cache_dir())
-    with stdout_reserved(), LocalExecutor(workers) as executor:
+    with stdout_reserved(), open_executor(how, cache) as executor:
         dataset = ensure_dataset(loaded, protocol.scale, cache, Progress(quiet), executor)
     print(dataset.folder)
 

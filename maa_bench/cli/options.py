@@ -15,6 +15,17 @@ CacheDirOption = Annotated[
 ]
 ResultsDirOption = Annotated[Path, typer.Option("--results-dir", help="Folder of the run records.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes.", show_default="one a core")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", help="Where work runs: local (this machine's cores) or ray (a Ray cluster).")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="A running Ray cluster: host:port, or auto for the one on this machine.",
+        show_default="one is started here",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

@@ -13,6 +13,8 @@ import typer
 from maa_bench.cli.options import (
     DEFAULT_RESULTS,
     DEFAULT_SUITE,
+    AddressOption,
+    BackendOption,
     CacheDirOption,
     JsonOption,
     QuietOption,
@@ -43,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
             ("maa-bench run --split seen --tasks window-open,door-open", "two tasks only"),
             ("maa-bench run --method my_module:MyMethod --seeds 3", "your own method, 3 training seeds"),
             ("maa-bench run --split all --dry-run", "what it would do, and its cost"),
+            ("maa-bench run --backend ray --address auto", "on a Ray cluster, see docs/cluster.md"),
             ("maa-bench run --suite toy-v1 --json > record.json", "the record, for programs"),
         )
     )(run)
@@ -85,6 +88,8 @@ def run(
             show_default="any",
         ),
     ] = None,
+    backend: BackendOption = "local",
+    address: AddressOption = None,
     scale: ScaleOption = Protocol.scale,
     device: Annotated[
         str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")
@@ -101,7 +106,7 @@ def run(
     """
     from maa_bench.cache import default_cache_dir
     from maa_bench.cli.output import stdout_reserved
-    from maa_bench.main_job import Execution, Overwrite, run_all
+    from maa_bench.main_job import Backend, Execution, Overwrite, run_all
     from maa_bench.plan import make_plan
     from maa_bench.progress import Progress
 
@@ -109,7 +114,7 @@ def run(
         # A script's own folder is on the path, not the user's; last, so that nothing installed is shadowed.
         sys.path.append(str(Path.cwd()))
     protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device)
-    how = Execution(workers, cast("Overwrite", overwrite), cell_timeout)
+    how = Execution(workers, cast("Overwrite", overwrite), cell_timeout, cast("Backend", backend), address)
     cache_dir = cache_dir or default_cache_dir()
     with stdout_reserved():  # a method's module may print
         # Every split is checked before work on the first begins.

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
 from maa_bench.execution import (
     ATTEMPTS,
     Finished,
     Job,
-    JobLostError,
     JobTimeoutError,
     Lost,
     Reported,
     WorkerLostError,
     raise_lost,
 )
+from maa_bench.execution.queue import JobQueue, Task
 from maa_bench.execution.threads import available_cores, run_job
 from maa_bench.execution.worker import Worker
-
-
-@dataclass
-class _Task:
-    """A job on its way."""
-
-    index: int
-    job: Job
-    attempts: int = 0
-    step: str = ""
-    since: float = 0.0
 
 
 class LocalExecutor:
@@ -46,7 +32,7 @@ class LocalExecutor:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cores()
         self._idle: list[Worker] = []
-        self._busy: dict[Connection, tuple[Worker, _Task]] = {}
+        self._busy: dict[Connection, tuple[Worker, Task]] = {}
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -72,7 +58,7 @@ class LocalExecutor:
         step_timeout: float | None = None,
     ) -> None:
         """See `maa_bench.execution.Executor`."""
-        campaign = _Queue(jobs, finished, lost)
+        campaign = JobQueue(jobs, finished, lost)
         if self.workers == 1 and step_timeout is None:
             while campaign.waiting:
                 task = campaign.waiting.popleft()
@@ -85,7 +71,7 @@ class LocalExecutor:
                 self._receive(pipe, campaign, reported)
             self._end_late_ones(campaign, step_timeout)
 
-    def _assign(self, campaign: _Queue) -> None:
+    def _assign(self, campaign: JobQueue) -> None:
         while campaign.waiting and len(self._busy) < self.workers:
             task = campaign.waiting.popleft()
             worker = self._idle.pop() if self._idle else Worker()
@@ -96,7 +82,7 @@ class LocalExecutor:
             except OSError:
                 self._died(worker.pipe, campaign)
 
-    def _receive(self, pipe: Connection, campaign: _Queue, reported: Reported) -> None:
+    def _receive(self, pipe: Connection, campaign: JobQueue, reported: Reported) -> None:
         worker, task = self._busy[pipe]
         try:
             kind, *content = pipe.recv()
@@ -116,7 +102,7 @@ class LocalExecutor:
         self._assign(campaign)  # before this process does something about the result
         campaign.finish(task, content[0])
 
-    def _died(self, pipe: Connection, campaign: _Queue) -> None:
+    def _died(self, pipe: Connection, campaign: JobQueue) -> None:
         worker, task = self._busy.pop(pipe)
         worker.kill()
         if task.attempts < ATTEMPTS:
@@ -130,7 +116,7 @@ class LocalExecutor:
         oldest = min((task.since for _, task in self._busy.values()), default=time.monotonic())
         return max(0.0, oldest + step_timeout - time.monotonic())
 
-    def _end_late_ones(self, campaign: _Queue, step_timeout: float | None) -> None:
+    def _end_late_ones(self, campaign: JobQueue, step_timeout: float | None) -> None:
         if step_timeout is None:
             return
         now = time.monotonic()
@@ -139,23 +125,3 @@ class LocalExecutor:
                 del self._busy[pipe]
                 worker.kill()
                 campaign.lose(task, JobTimeoutError.at(task.step, step_timeout))
-
-
-class _Queue:
-    """Jobs that wait, numbered, and what becomes of them."""
-
-    def __init__(self, jobs: Sequence[Job], finished: Finished, lost: Lost) -> None:
-        self.waiting = deque(_Task(index, job) for index, job in enumerate(jobs))
-        self._count = len(jobs)
-        self._finished, self._lost = finished, lost
-
-    def finish(self, task: _Task, result: Any) -> None:
-        self._add(self._finished(task.index, result))
-
-    def lose(self, task: _Task, error: JobLostError) -> None:
-        self._add(self._lost(task.index, error))
-
-    def _add(self, jobs: Any) -> None:
-        for job in jobs:
-            self.waiting.append(_Task(self._count, job))
-            self._count += 1

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from maa_bench.execution import Job
+from maa_bench.execution import Job, Report
 from maa_bench.execution.threads import JOB_THREADS, limit_libraries_to_come, run_job
 
 
@@ -87,13 +87,13 @@ def _serve(pipe: Connection) -> None:
             job = pipe.recv_bytes()
         except EOFError:
             return
-        pipe.send(_answer(job, pipe))
+        pipe.send(answer(job, lambda *report: pipe.send(("report", *report))))
 
 
-def _answer(pickled: bytes, pipe: Connection) -> tuple[str, Any]:
+def answer(pickled: bytes, report: Report) -> tuple[str, Any]:
+    """Run a pickled job that comes from the parent process; returns the message that says what came of it."""
     try:
-        job = pickle.loads(pickled)  # ours: it comes from the parent process
-        return _sendable("result", run_job(job, lambda *report: pipe.send(("report", *report))))
+        return _sendable("result", run_job(pickle.loads(pickled), report))
     except BaseException as error:
         # For --debug: an exception leaves its traceback behind when it travels.
         error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))

@@ -1,4 +1,4 @@
-"""The executor: errors come through, dead workers are noticed, added jobs run, threads are put back."""
+"""The executors, local and Ray: errors come through, dead workers are noticed, added jobs run, threads are put back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,43 @@ from typing import Any
 import pytest
 
 from maa_bench.errors import DataError
-from maa_bench.execution import ATTEMPTS, Job, JobLostError, JobTimeoutError, Report, WorkerLostError
+from maa_bench.execution import ATTEMPTS, Executor, Job, JobLostError, JobTimeoutError, Report, WorkerLostError
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.execution.threads import JOB_THREADS, threads
+
+Open = Callable[[], AbstractContextManager[Executor]]
+
+PROCESSES = ["local-2", "ray"]
+EVERYWHERE = ["local-1", *PROCESSES]
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A Ray cluster of two CPUs, which the Ray executors of this module share, as its start takes seconds."""
+    from maa_bench.execution.ray_session import cluster, quieten
+
+    quieten()
+    ray = pytest.importorskip("ray")
+    with cluster(None, 2):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def executor(request: pytest.FixtureRequest) -> Open:
+    """Opens an executor; ask for one by its name with `indirect`."""
+    kind, _, workers = request.param.partition("-")
+    if kind == "local":
+        return lambda: LocalExecutor(int(workers))
+    request.getfixturevalue("ray_here")
+    from maa_bench.execution.ray_cluster import RayExecutor
+
+    return RayExecutor
+
+
+def on(names: list[str]) -> pytest.MarkDecorator:
+    """Run a test with each of these executors."""
+    return pytest.mark.parametrize("executor", names, indirect=True)
 
 
 @dataclass(frozen=True)
@@ -106,7 +141,7 @@ class Where:
         return os.getpid()
 
 
-def collect(executor: LocalExecutor, jobs: list[Job]) -> dict[int, Any]:
+def collect(executor: Executor, jobs: list[Job]) -> dict[int, Any]:
     results: dict[int, Any] = {}
 
     def finished(index: int, result: Any) -> Iterable[Job]:
@@ -117,8 +152,8 @@ def collect(executor: LocalExecutor, jobs: list[Job]) -> dict[int, Any]:
     return results
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_with_their_jobs_numbers_and_reports_reach_the_caller(workers: int) -> None:
+@on(EVERYWHERE)
+def test_results_come_with_their_jobs_numbers_and_reports_reach_the_caller(executor: Open) -> None:
     reports: set[tuple[int, str, int, int]] = set()
     results: dict[int, int] = {}
 
@@ -126,55 +161,59 @@ def test_results_come_with_their_jobs_numbers_and_reports_reach_the_caller(worke
         results[index] = result
         return ()
 
-    with LocalExecutor(workers) as executor:
-        executor.run([Square(n) for n in range(5)], finished, lambda *report: reports.add(report))
+    with executor() as it:
+        it.run([Square(n) for n in range(5)], finished, lambda *report: reports.add(report))
     assert results == {n: n * n for n in range(5)}
     assert reports == {(n, "squaring", n, 10) for n in range(5)}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_jobs_added_by_finished_run_and_are_numbered_on(workers: int) -> None:
+@on(EVERYWHERE)
+def test_jobs_added_by_finished_run_and_are_numbered_on(executor: Open) -> None:
     results: dict[int, int] = {}
 
     def finished(index: int, result: int) -> Iterable[Job]:
         results[index] = result
         return [Square(result + 1)] if len(results) <= 2 else ()
 
-    with LocalExecutor(workers) as executor:
-        executor.run([Square(2)], finished)
+    with executor() as it:
+        it.run([Square(2)], finished)
     assert results == {0: 4, 1: 25, 2: 676}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@on(EVERYWHERE)
 @pytest.mark.parametrize("error", [DataError, RuntimeError])
-def test_a_jobs_error_comes_through_with_its_words(workers: int, error: type[Exception]) -> None:
-    with pytest.raises(error, match="the job's own words"), LocalExecutor(workers) as executor:
-        collect(executor, [Square(1), Fail(error), Square(2)])
+def test_a_jobs_error_comes_through_with_its_words(executor: Open, error: type[Exception]) -> None:
+    with pytest.raises(error, match="the job's own words"), executor() as it:
+        collect(it, [Square(1), Fail(error), Square(2)])
 
 
+@on(PROCESSES)
 @pytest.mark.parametrize(
     ("job", "words"), [(Unsendable(), "function cannot be sent"), (FailOwn(), "OwnError: this and that cannot be sent")]
 )
-def test_what_cannot_travel_is_described(job: Job, words: str) -> None:
-    with pytest.raises(RuntimeError, match=words), LocalExecutor(2) as executor:
-        collect(executor, [job])
+def test_what_cannot_travel_is_described(executor: Open, job: Job, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words), executor() as it:
+        collect(it, [job])
 
 
-def test_an_error_from_a_worker_brings_its_traceback_along() -> None:
-    with pytest.raises(DataError) as caught, LocalExecutor(2) as executor:
-        collect(executor, [Fail(DataError)])
+@on(PROCESSES)
+def test_an_error_from_a_worker_brings_its_traceback_along(executor: Open) -> None:
+    with pytest.raises(DataError) as caught, executor() as it:
+        collect(it, [Fail(DataError)])
     assert "in __call__" in "".join(caught.value.__notes__)
 
 
-def test_a_job_whose_worker_is_killed_is_run_again(tmp_path: Path) -> None:
+@on(PROCESSES)
+def test_a_job_whose_worker_is_killed_is_run_again(executor: Open, tmp_path: Path) -> None:
     jobs = [Square(1), Die(tmp_path, ATTEMPTS - 1), *(Square(n) for n in range(2, 9))]
-    with LocalExecutor(2) as executor:
-        results = collect(executor, jobs)
+    with executor() as it:
+        results = collect(it, jobs)
     assert results == {1: "alive", **{n - (n < 2): n * n for n in (1, *range(2, 9))}}
     assert len(list(tmp_path.iterdir())) == ATTEMPTS
 
 
-def test_a_job_that_always_kills_its_worker_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+@on(PROCESSES)
+def test_a_job_that_always_kills_its_worker_is_given_up_and_the_others_go_on(executor: Open, tmp_path: Path) -> None:
     lost: list[tuple[int, str, str]] = []
     results: dict[int, Any] = {}
 
@@ -186,22 +225,23 @@ def test_a_job_that_always_kills_its_worker_is_given_up_and_the_others_go_on(tmp
         lost.append((index, error.step, str(error)))
         return [Square(9)]
 
-    with LocalExecutor(2) as executor:
-        executor.run([Square(1), Die(tmp_path, 1000), Square(2)], finished, lost=give_up)
+    with executor() as it:
+        it.run([Square(1), Die(tmp_path, 1000), Square(2)], finished, lost=give_up)
     assert [(index, step) for index, step, _ in lost] == [(1, "eating")]
     assert "died 3 times" in lost[0][2]
     assert results == {0: 1, 2: 4, 3: 81}
     assert len(list(tmp_path.iterdir())) == ATTEMPTS
 
 
-def test_a_lost_job_is_one_clear_error_where_nobody_says_what_to_do() -> None:
+@on(PROCESSES)
+def test_a_lost_job_is_one_clear_error_where_nobody_says_what_to_do(executor: Open) -> None:
     with pytest.raises(WorkerLostError, match=r"its worker process died .* run the same command again"):  # noqa: SIM117
-        with LocalExecutor(2) as executor:
-            collect(executor, [Square(1), Die(), Square(2)])
+        with executor() as it:
+            collect(it, [Square(1), Die(), Square(2)])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_step_that_takes_too_long_is_ended_and_named(workers: int) -> None:
+@on(EVERYWHERE)
+def test_a_step_that_takes_too_long_is_ended_and_named(executor: Open) -> None:
     lost: dict[int, JobLostError] = {}
     results: dict[int, Any] = {}
 
@@ -214,11 +254,31 @@ def test_a_step_that_takes_too_long_is_ended_and_named(workers: int) -> None:
         return ()
 
     jobs: list[Job] = [Hang(), Square(3), Steps(5, 0.4), Square(4)]
-    with LocalExecutor(workers) as executor:
-        executor.run(jobs, finished, lost=give_up, step_timeout=1.5)
+    with executor() as it:
+        it.run(jobs, finished, lost=give_up, step_timeout=1.5)
     assert results == {1: 9, 2: 5, 3: 16}, "steps that are each in time are not added up"
     assert {i: (type(e), e.step) for i, e in lost.items()} == {0: (JobTimeoutError, "second")}
     assert "--cell-timeout 1.5 seconds" in str(lost[0])
+
+
+@on(PROCESSES)
+def test_a_job_that_waits_to_be_run_again_is_not_late(executor: Open, tmp_path: Path) -> None:
+    """Its worker died, the others are busy for longer than a step may take."""
+    lost: dict[int, JobLostError] = {}
+    results: dict[int, Any] = {}
+
+    def finished(index: int, result: Any) -> Iterable[Job]:
+        results[index] = result
+        return ()
+
+    def give_up(index: int, error: JobLostError) -> Iterable[Job]:
+        lost[index] = error
+        return ()
+
+    with executor() as it:
+        it.run([Die(tmp_path, 1), *[Steps(8, 0.3)] * 3], finished, lost=give_up, step_timeout=1.5)
+    assert lost == {}
+    assert results == {0: "alive", 1: 8, 2: 8, 3: 8}
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -256,9 +316,10 @@ def test_one_worker_runs_in_this_process_and_more_do_not() -> None:
         assert len(first | again) <= 2, "worker processes are kept between lists of jobs"
 
 
-def test_no_job_is_no_work() -> None:
-    with LocalExecutor(2) as executor:
-        assert collect(executor, []) == {}
+@on(EVERYWHERE)
+def test_no_job_is_no_work(executor: Open) -> None:
+    with executor() as it:
+        assert collect(it, []) == {}
 
 
 def test_torch_threads_are_one_in_a_job_and_put_back_after() -> None:
