@@ -9,9 +9,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,10 @@ import numpy.typing as npt
 from maa_bench import __version__
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import CacheError
-from maa_bench.files import hashes, sha256_of, whole_folder, write_json
+from maa_bench.files import hashes, remove_leftovers, sha256_of, whole_folder, write_json
 from maa_bench.policy import Float32
 
 FORMAT = 1
-
-LEFTOVERS_AFTER = 24 * 3600.0
-"""Age in seconds at which a temporary file is nobody's."""
 
 
 def default_cache_dir() -> Path:
@@ -93,16 +87,7 @@ class Cache:
                 f"cache {folder} was written by another version (maa-bench {version}); "
                 f"this is {__version__} with format {FORMAT}: delete the folder or choose another with --cache-dir"
             )
-        self._remove_leftovers()
-
-    def _remove_leftovers(self) -> None:
-        """Remove what killed processes left half-written; a day, as others may be writing now, on other machines."""
-        before = time.time() - LEFTOVERS_AFTER
-        for pattern in ("datasets/*/.*", "fits/.*", "cells/.*"):
-            for path in self.folder.glob(pattern):
-                with suppress(OSError):  # another process does the same
-                    if path.stat().st_mtime < before:
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove_leftovers(folder, "datasets/*/.*", "fits/.*", "cells/.*")
 
     def dataset_folder(self, dataset_id: str) -> Path:
         """Where a dataset belongs, whether it is there or not."""
@@ -174,9 +159,16 @@ class Cache:
         except (KeyError, TypeError):
             raise _damaged(folder / "meta.json") from None
 
+    def _has_result(self, key: str) -> bool:
+        """Whether a whole result is there, and not a failure or half a folder."""
+        try:
+            return isinstance(self.load_cell(key), CellResult)
+        except CacheError:
+            return False
+
     def save_failure(self, key: str, failure: CellFailure) -> None:
-        """Write that a cell failed. A result that another process has written meanwhile stays."""
-        with whole_folder(self._cell_folder(key), replace=False) as folder:
+        """Write that a cell failed. A result that is there stays."""
+        with whole_folder(self._cell_folder(key), replace=not self._has_result(key)) as folder:
             write_json(folder / "meta.json", {"failed": failure.reason})
 
     def save_cell(self, key: str, cell: CellResult, replace: bool = True) -> None:
@@ -190,9 +182,7 @@ class Cache:
         arrays: dict[str, npt.NDArray[Any]] = {"first_success.npy": cell.first_success}
         if cell.params is not None:
             arrays["params.npy"] = cell.params
-        if not replace and self.has_cell(key) and isinstance(self.load_cell(key), CellFailure):
-            replace = True
-        with whole_folder(self._cell_folder(key), replace) as folder:
+        with whole_folder(self._cell_folder(key), replace or not self._has_result(key)) as folder:
             for name, array in arrays.items():
                 np.save(folder / name, array)
             files = {name: sha256_of(folder / name) for name in arrays}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,9 @@ SOURCES = (
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """`numba.njit` that frees the interpreter lock and is cached in `cache_folder()`."""
+    """`numba.njit` that frees the interpreter lock and is cached in `cache_folder()`, or not at all."""
+    if cache_folder() is None:
+        return numba.njit(nogil=True)(function)
     config: Any = numba.config
     before, config.CACHE_DIR = config.CACHE_DIR, cache_folder()
     try:
@@ -36,11 +39,21 @@ def njit(function: Callable[..., Any]) -> Any:
 
 
 @cache
-def cache_folder() -> str:
-    """Where compiled code is kept: under NUMBA_CACHE_DIR if it is set, else under the platform's cache folder."""
+def cache_folder() -> str | None:
+    """Where compiled code is kept: under NUMBA_CACHE_DIR if it is set, else under the platform's cache folder.
+
+    None if nothing can be written there: then every process compiles for itself, as numba's own way out (a folder
+    beside the sources) would not notice a change.
+    """
     from platformdirs import user_cache_path
 
     here = Path(__file__).parent
     sources = hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    return str((Path(chosen) if chosen else user_cache_path("maa-bench") / "compiled") / sources)
+    folder = (Path(chosen) if chosen else user_cache_path("maa-bench") / "compiled") / sources
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except OSError:
+        return None

@@ -65,6 +65,7 @@ def checks(
     jobs += [
         ("off-screen GL", _gl),
         ("cache", lambda: _cache(cache_dir)),
+        ("compiled code", _compiled),
         ("results", lambda: _results(results_dir)),
         ("robosuite", lambda: _extra("robosuite")),
         ("ray", lambda: _extra("ray")),
@@ -196,6 +197,16 @@ def _cache(folder: Path | None) -> Check:
     Cache(folder)  # says so if another version wrote it
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Check("cache", OK, f"{folder}: writable, {size / 1e6:.1f} MB")
+
+
+def _compiled() -> Check:
+    from maa_bench.compiled import cache_folder
+
+    folder = cache_folder()
+    if folder is None:
+        detail = "nowhere to keep it: every process compiles for half a minute before its first episode"
+        return Check("compiled code", WARNING, detail, "export NUMBA_CACHE_DIR=<a folder that you may write to>")
+    return Check("compiled code", OK, folder)
 
 
 def _results(folder: Path) -> Check:

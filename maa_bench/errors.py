@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 500
+"""Characters of a reason that is kept."""
+
 
 class MaaBenchError(Exception):
     """Base of every error that is the user's to mend."""
@@ -56,6 +59,12 @@ class RecordError(MaaBenchError):
 
 class OptionError(MaaBenchError, ValueError):
     """An argument of a Gymnasium environment is unknown or out of range; a `ValueError` too, as is usual there."""
+
+
+def one_line(text: str) -> str:
+    """A stranger's words, fit for a line of ours: no line breaks, and not endless."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.episodes import FailedEpisode
+from maa_bench.errors import one_line
 from maa_bench.execution import Report
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
+from maa_bench.policy import PolicySpec
 from maa_bench.resources import peak_mb
 from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, simulator_of, step_until_success
 from maa_bench.suite import load_suite
@@ -82,12 +84,12 @@ class EpisodeJob:
         total = 0
         for row, (index, candidate) in enumerate(zip(self.indices, self.candidates, strict=True)):
             report(step_name(candidate), 0, 0)
-            agent = _agent(self.agents, index, suite.policy.action_dim)
+            agent = _agent(self.agents, index, suite.policy)
             for column, (name, layout) in enumerate(zip(names, layouts, strict=True)):
                 try:
                     first[row, column], steps = _episode(simulator, agent, layout, suite.horizon)
                 except EpisodeError as error:
-                    failures.append(FailedEpisode(candidate, *name, error.reason))
+                    failures.append(FailedEpisode(candidate, *name, one_line(error.reason)))
                     steps = error.steps
                 total += steps
         return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb())
@@ -117,12 +119,17 @@ def _episode(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: i
     return step_until_success(simulator, agent, layout, horizon)
 
 
-def _agent(agents: Agents, index: int, action_dim: int) -> Agent:
+def _agent(agents: Agents, index: int, spec: PolicySpec) -> Agent:
     try:
         agent = agents.agent(index)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _Unmade(f"making the agent raised {type(error).__name__}: {error}")
-    return agent if isinstance(agent, PackedPolicy) else _Checked(agent, action_dim)
+    if not isinstance(agent, PackedPolicy):
+        return _Checked(agent, spec.action_dim)
+    sizes = int(agent.sizes[0]), int(agent.sizes[-1])
+    if sizes != (spec.obs_dim, spec.action_dim):  # the compiled loop trusts them
+        return _Unmade(f"its policy maps {sizes[0]} to {sizes[1]} numbers, not {spec.obs_dim} to {spec.action_dim}")
+    return agent
 
 
 @dataclass
@@ -150,13 +157,13 @@ class _Checked:
         self.steps = 0
         try:
             self.agent.reset()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EpisodeError(f"`reset` raised {type(error).__name__}: {error}") from error
 
     def act(self, obs: Float64) -> npt.NDArray[np.floating]:
         try:
             action = np.asarray(self.agent.act(obs))  # its own dtype: Meta-World computes with float32 as such
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EpisodeError(
                 f"`act` raised {type(error).__name__} in step {self.steps + 1}: {error}", self.steps
             ) from error
@@ -171,7 +178,11 @@ class _Checked:
 def _open(suite: str, task: str, *identity: str) -> TaskSimulator:
     """Simulators stay open between jobs of one process (about 40 MB each); another `identity` opens another."""
     loaded = load_suite(suite)
-    return simulator_of(loaded).open_task(loaded.task(task))
+    simulator = simulator_of(loaded).open_task(loaded.task(task))
+    # What is compiled on first use is compiled now, and not in some candidate's time.
+    idle = PackedPolicy(loaded.policy, np.zeros(loaded.policy.n_params, np.float32))
+    simulator.first_success(idle, loaded.layouts(task, "test")[0], 0)
+    return simulator
 
 
 def episode_jobs(suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...]) -> list[EpisodeJob]:

@@ -8,10 +8,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+LEFTOVERS_AFTER = 24 * 3600.0
+"""Age in seconds at which a temporary file is nobody's."""
 
 
 def digest(value: Any) -> str:
@@ -67,6 +71,8 @@ def whole_folder(target: Path, replace: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
+        for path in [*temporary.rglob("*"), temporary]:
+            _to_disk(path)
         while not _renamed(temporary, target):
             if not replace:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -75,10 +81,35 @@ def whole_folder(target: Path, replace: bool = True) -> Iterator[Path]:
             with suppress(FileNotFoundError):  # another process moves it away, too
                 os.rename(target, old / "was")
             shutil.rmtree(old, ignore_errors=True)
+        _to_disk(target.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _say_where(error, target)
         raise
+
+
+def _to_disk(path: Path) -> None:
+    """What is written shall outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path, *patterns: str) -> None:
+    """Remove what killed processes left half-written; after a day, as others may be writing now, on other machines.
+
+    Args:
+        folder: where to look.
+        patterns: of temporary files and folders, whose names begin with a dot.
+    """
+    before = time.time() - LEFTOVERS_AFTER
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            with suppress(OSError):  # another process does the same
+                if path.stat().st_mtime < before:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _renamed(temporary: Path, target: Path) -> bool:

@@ -5,6 +5,7 @@ A method is a stranger's code: whatever it raises, or returns that it should not
 
 from __future__ import annotations
 
+import errno
 import pickle
 import time
 import traceback
@@ -24,6 +25,9 @@ from maa_bench.protocol import Protocol
 from maa_bench.registry import load_method
 from maa_bench.resources import peak_mb
 from maa_bench.suite import load_suite
+
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that would hit any method."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ class FitJob:
     afresh: bool = False
 
     def __call__(self, report: Report) -> Fitted:
-        report("fit", 0, 0)
         context = Context(self.train_seed, self.protocol.device, report)
         data, training_set = _training_set(self.dataset, self.suite, self.split)
         prompts = {task: data.prompts(task, self.protocol.shots, self.train_seed) for task in self.tasks}
         generated: dict[str, Generated] = {}
         failures: dict[str, str] = {}
+        report("fit", 0, 0)
         try:
             fitted = self._fitted(training_set, context)
         except MethodError as error:
@@ -111,7 +115,7 @@ class FitJob:
         started = time.monotonic()
         self._guard("fit", lambda: made.fit(training_set, context))
         seconds = round(time.monotonic() - started, 3)
-        with whole_folder(cache.fit_folder(self.key)) as folder:
+        with whole_folder(cache.fit_folder(self.key), replace=self.afresh) as folder:
             if isinstance(made, Saveable):
                 (folder / "state").mkdir()
                 self._guard("save", lambda: made.save(folder / "state"))
@@ -124,22 +128,25 @@ class FitJob:
         where = f"method {self.method!r}: {step_name(prompts.task)} returned"
         if not isinstance(agents, Agents):
             raise MethodError(f"{where} {type(agents).__name__}, not Agents (such as FlatPolicies)")
-        if len(agents) != n:
-            raise MethodError(f"{where} {len(agents)} candidates, not {n}")
+        count = self._guard("len() of its agents", lambda: len(agents))
+        if count != n:
+            raise MethodError(f"{where} {count} candidates, not {n}")
         if isinstance(agents, FlatPolicies) and agents.spec != training_set.spec:
             raise MethodError(f"{where} policies {agents.spec.id}, not {training_set.spec.id}")
-        # What another process may have to receive is tried here, where the method can be named.
-        self._guard("its agents cannot be pickled: sending them", lambda: pickle.dumps(agents))
-        return agents
+        # What other processes have to receive is tried here, where the method can be named.
+        travelled: Agents = self._guard(
+            "its agents cannot be pickled and read again: sending them", lambda: pickle.loads(pickle.dumps(agents))
+        )
+        return travelled
 
     def _guard(self, what: str, call: Any) -> Any:
         try:
             return call()
         except MaaBenchError as error:
             raise MethodError(f"method {self.method!r}: {what}: {error}") from error
-        except OSError:
-            raise  # a full disk is not the method's fault
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+                raise  # not the method's fault
             last = traceback.extract_tb(error.__traceback__)[-1]
             raise MethodError(
                 f"method {self.method!r}: {what} raised {type(error).__name__}: {error} "

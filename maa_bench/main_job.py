@@ -12,6 +12,7 @@ from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
 from maa_bench.errors import MethodError, ProtocolError, did_you_mean
 from maa_bench.execution import Executor
 from maa_bench.execution.local import LocalExecutor
+from maa_bench.files import remove_leftovers
 from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from maa_bench.record import RunRecord
 
 Overwrite = Literal["never", "missing", "failed", "always"]
-"""Which cells are computed: none; those that the cache does not have; those that failed before, too; all, fits too."""
+"""Which cells are computed: none; those that the cache does not have; those that failed before or have candidates that
+did, too; all, fits too."""
 
 Backend = Literal["local", "ray"]
 """Where jobs run: in processes of this machine, or on a Ray cluster."""
@@ -100,10 +102,8 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     Raises:
         MaaBenchError: a file in the cache is damaged, the dataset cannot be built, the disk is full.
     """
-    results: dict[str, CellResult | CellFailure] = {}
-    if how.overwrite != "always":
-        results = {cell.key: cache.load_cell(cell.key) for cell in plan.cells if cache.has_cell(cell.key)}
-    todo = [cell for cell in plan.cells if _is_due(results.get(cell.key), how.overwrite)]
+    results = found_cells(plan, cache)
+    todo = [cell for cell in plan.cells if is_due(results.get(cell.key), how.overwrite)]
     kept = set(results) - {cell.key for cell in todo}
     if todo:
         with open_executor(how, cache) as executor:
@@ -115,10 +115,16 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     return {cell.key: results.get(cell.key, not_computed) for cell in plan.cells}, kept
 
 
-def _is_due(found: CellResult | CellFailure | None, overwrite: Overwrite) -> bool:
-    if overwrite == "never":
-        return False
-    return found is None or (overwrite == "failed" and isinstance(found, CellFailure))
+def found_cells(plan: Plan, cache: Cache) -> dict[str, CellResult | CellFailure]:
+    """What the cache has of a plan, by key."""
+    return {cell.key: cache.load_cell(cell.key) for cell in plan.cells if cache.has_cell(cell.key)}
+
+
+def is_due(found: CellResult | CellFailure | None, overwrite: Overwrite) -> bool:
+    """Whether a cell is to be computed, given what the cache has of it."""
+    if overwrite in ("never", "always"):
+        return overwrite == "always"
+    return found is None or (overwrite == "failed" and (isinstance(found, CellFailure) or bool(found.failures)))
 
 
 def run_all(
@@ -128,6 +134,7 @@ def run_all(
     from maa_bench.recording import failed_candidates, record_of, write_failures
 
     progress = progress or Progress()
+    remove_leftovers(results_dir, "*/.*")
     cache = Cache(cache_dir or default_cache_dir())
     results, kept = execute(plan, cache, progress, how)
     outcome = Outcome()
@@ -135,15 +142,15 @@ def run_all(
         cells = [cell for cell in plan.cells if cell.method is method]
         failed = {c.key: results[c.key] for c in cells if isinstance(results[c.key], CellFailure)}
         for cell in cells:
+            hint = " (failed before; --overwrite failed tries it again)" if cell.key in kept else ""
             if cell.key in failed:
-                hint = " (failed before; --overwrite failed tries it again)" if cell.key in kept else ""
                 outcome.failures.append(f"{_where(cell, plan)}: {failed[cell.key].reason}{hint}")
             else:
                 for bad in failed_candidates([cell], results):
                     total = len(results[cell.key].first_success[0])
                     outcome.failures.append(
                         f"{_where(cell, plan)}, candidate {bad.candidate}: {bad.reason} "
-                        f"({bad.episodes} of {total} episodes, counted as unsuccessful)"
+                        f"({bad.episodes} of {total} episodes, counted as unsuccessful){hint}"
                     )
         if failed:
             outcome.incomplete.append(method.card.name)

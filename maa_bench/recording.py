@@ -31,7 +31,7 @@ from maa_bench.record import (
     SuiteInfo,
 )
 from maa_bench.registry import LoadedMethod
-from maa_bench.results import load_episodes, load_record, metrics_of_episodes, write_record
+from maa_bench.results import FAILURES, load_episodes, load_record, metrics_of_episodes, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,7 @@ def record_of(
             found = load_record(folder)
             whole = all((folder / file).exists() for file in found.files)
             if whole and load_episodes(folder).equals(sorted_episodes(table, plan.tasks)):
+                (folder / FAILURES).unlink(missing_ok=True)  # of a later run that failed
                 return found
         except RecordError:
             pass  # not there, or damaged: the cells hold everything that it takes to write it
@@ -129,7 +130,7 @@ def write_failures(plan: Plan, method: LoadedMethod, failed: Mapping[str, CellFa
 
     A record that is there from before stays. Returns the file's path.
     """
-    path = results_dir / method.card.name / run_id(plan, method) / "failures.json"
+    path = results_dir / method.card.name / run_id(plan, method) / FAILURES
     cells = [cell for cell in plan.cells if cell.method is method and cell.key in failed]
     rows = [{"task": cell.task, "train_seed": cell.train_seed, "reason": failed[cell.key].reason} for cell in cells]
     write_json(path, {"method": method.card.name, "run_id": run_id(plan, method), "failures": rows})

@@ -61,6 +61,7 @@ __all__ = [
     "EPISODES",
     "EPISODE_COLUMNS",
     "EPISODE_SCHEMA",
+    "FAILURES",
     "METRICS",
     "RECORD",
     "SCHEMA_VERSION",
@@ -92,6 +93,8 @@ __all__ = [
 RECORD = "record.json"
 EPISODES = "episodes.parquet"
 CANDIDATES = "candidates.safetensors"
+FAILURES = "failures.json"
+"""In the place of a record: why a run has none."""
 
 if not TYPE_CHECKING:
 

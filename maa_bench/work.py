@@ -21,6 +21,7 @@ from maa_bench.dataset.build import build_dataset, dataset_config, dataset_id
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.environment import environment_info
 from maa_bench.episodes import FailedEpisode
+from maa_bench.errors import one_line
 from maa_bench.evaluator import EpisodeJob, Episodes
 from maa_bench.execution import Executor, Job, JobLostError
 from maa_bench.execution.threads import JOB_THREADS
@@ -204,7 +205,7 @@ class Campaign:
         return [self._add_episodes(left, pending)] if left else []
 
     def _fail(self, cell: Cell, reason: str) -> None:
-        failure = CellFailure(" ".join(reason.split()))
+        failure = CellFailure(one_line(reason))
         self._cache.save_failure(cell.key, failure)
         self._results[cell.key] = failure
         self._evaluate.update(self._evaluate.done, self._evaluate.total - self._episodes_of(cell))

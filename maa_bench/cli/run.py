@@ -27,7 +27,7 @@ from maa_bench.cli.options import (
 from maa_bench.protocol import Protocol
 
 if TYPE_CHECKING:
-    from maa_bench.main_job import Outcome
+    from maa_bench.main_job import Execution, Outcome
     from maa_bench.plan import Plan
     from maa_bench.record import RunRecord
     from maa_bench.suite import Scale
@@ -121,7 +121,7 @@ def run(
         parts = _parts(suite, split, tasks)
         plans = [make_plan(method, suite, name, wanted, protocol, seeds, seed) for name, wanted in parts]
     if dry_run:
-        _show_plans(plans, cache_dir, as_json)
+        _show_plans(plans, cache_dir, how, as_json)
         return
     _check_writable(results_dir)
     progress = Progress(quiet)
@@ -198,10 +198,10 @@ def _print_tables(records: Sequence[Sequence[RunRecord]], results_dir: Path) -> 
             out.print(f"  {results_dir / record.method.name / record.run_id / 'record.json'}", soft_wrap=True)
 
 
-def _show_plans(plans: Sequence[Plan], cache_dir: Path, as_json: bool) -> None:
+def _show_plans(plans: Sequence[Plan], cache_dir: Path, how: Execution, as_json: bool) -> None:
     from maa_bench.cli.output import print_json, print_table
 
-    shown = [_plan_info(plan, cache_dir) for plan in plans]
+    shown = [_plan_info(plan, cache_dir, how) for plan in plans]
     if as_json:
         print_json(shown)
         return
@@ -230,24 +230,27 @@ def _show_plans(plans: Sequence[Plan], cache_dir: Path, as_json: bool) -> None:
         )
 
 
-def _plan_info(plan: Plan, cache_dir: Path) -> dict[str, Any]:
+def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
     """A plan's cells, what each costs, and what must be built or fitted first. Makes and changes nothing."""
     from maa_bench.cache import Cache
+    from maa_bench.main_job import found_cells, is_due
 
     cache = Cache(cache_dir) if cache_dir.exists() else None  # opening a cache makes its folder
+    found = found_cells(plan, cache) if cache is not None else {}
     per_candidate = sum(count for _, count in plan.layouts())
     cells: list[dict[str, Any]] = []
     fits: dict[tuple[str, int], dict[str, Any]] = {}
     for cell in plan.cells:
         card = cell.method.card
         episodes = per_candidate * (1 if card.deterministic_candidates else plan.protocol.candidates)
-        cached = cache is not None and cache.has_cell(cell.key)
+        due = is_due(found.get(cell.key), how.overwrite)
         cells.append(
             {
                 "method": card.name,
                 "seed": cell.train_seed,
                 "task": cell.task,
-                "cached": cached,
+                "cached": cell.key in found,
+                "to_do": due,
                 "episodes": episodes,
                 "max_steps": episodes * plan.suite.horizon,
             }
@@ -255,9 +258,10 @@ def _plan_info(plan: Plan, cache_dir: Path) -> dict[str, Any]:
         # A method that cannot save its fit is fitted again for every missing cell.
         saves = all(hasattr(cell.method.make, name) for name in ("save", "load"))
         key = plan.fit_key(cell.method, cell.train_seed)
-        if not cached and not (saves and cache is not None and cache.fit_seconds(key) is not None):
+        kept = saves and cache is not None and cache.fit_seconds(key) is not None and how.overwrite != "always"
+        if due and not kept:
             fits[card.name, cell.train_seed] = {"method": card.name, "seed": cell.train_seed}
-    todo = [cell for cell in cells if not cell["cached"]]
+    todo = [cell for cell in cells if cell["to_do"]]
     manifest = cache_dir / "datasets" / plan.dataset_id / "manifest.json"
     return {
         "suite": plan.suite.name,

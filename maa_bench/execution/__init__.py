@@ -13,7 +13,7 @@ from maa_bench.errors import MaaBenchError
 
 Report = Callable[[str, int, int], None]
 """Called by a job with (stage, done, total). A total of 0 names the step that the job is in now, which has its own
-time limit and is blamed if the job is lost."""
+time limit and is blamed if the job is lost; before the first such step (imports, opening things) there is no limit."""
 
 Job = Callable[[Report], Any]
 
@@ -40,6 +40,18 @@ class JobLostError(MaaBenchError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.step)
+
+
+class WorkerStartError(MaaBenchError):
+    """A worker process did not come up: no job is to blame."""
+
+    @classmethod
+    def at(cls, exitcode: int | None) -> WorkerStartError:
+        """The error of a worker that ended so before it took a job."""
+        return cls(
+            f"a worker process ended as it started (exit code {exitcode}): does the script that runs this lack "
+            "`if __name__ == '__main__':`? Or use --workers 1. Finished work is kept"
+        )
 
 
 class WorkerLostError(JobLostError):
@@ -91,5 +103,6 @@ class Executor(Protocol):
 
         Raises:
             JobLostError: from the default `lost`.
+            WorkerStartError: workers cannot be started.
             Whatever a job raises.
         """

@@ -14,11 +14,15 @@ from maa_bench.execution import (
     Lost,
     Reported,
     WorkerLostError,
+    WorkerStartError,
     raise_lost,
 )
 from maa_bench.execution.queue import JobQueue, Task
 from maa_bench.execution.threads import available_cores, run_job
 from maa_bench.execution.worker import Worker
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether workers live."""
 
 
 class LocalExecutor:
@@ -66,16 +70,17 @@ class LocalExecutor:
             return
         while campaign.waiting or self._busy:
             self._assign(campaign)
-            for pipe in wait(list(self._busy), timeout=self._next_deadline(step_timeout)):
+            for pipe in wait(list(self._busy), timeout=self._until_next_look(step_timeout)):
                 assert isinstance(pipe, Connection)
                 self._receive(pipe, campaign, reported)
+            self._bury_dead_ones(campaign)
             self._end_late_ones(campaign, step_timeout)
 
     def _assign(self, campaign: JobQueue) -> None:
         while campaign.waiting and len(self._busy) < self.workers:
             task = campaign.waiting.popleft()
             worker = self._idle.pop() if self._idle else Worker()
-            task.attempts, task.step, task.since = task.attempts + 1, "", time.monotonic()
+            task.start()
             self._busy[worker.pipe] = worker, task
             try:
                 worker.send(task.job)
@@ -89,10 +94,13 @@ class LocalExecutor:
         except (EOFError, OSError):
             self._died(pipe, campaign)
             return
+        if kind == "ready":
+            worker.ready = True
+            return
         if kind == "report":
             stage, done, total = content
             if not total:
-                task.step, task.since = stage, time.monotonic()
+                task.enter(stage)
             reported(task.index, stage, done, total)
             return
         del self._busy[pipe]
@@ -105,16 +113,25 @@ class LocalExecutor:
     def _died(self, pipe: Connection, campaign: JobQueue) -> None:
         worker, task = self._busy.pop(pipe)
         worker.kill()
+        exitcode = worker.exitcode or 0
+        if not worker.ready and (exitcode >= 0 or task.attempts == ATTEMPTS):
+            raise WorkerStartError.at(worker.exitcode)
         if task.attempts < ATTEMPTS:
             campaign.waiting.appendleft(task)
         else:
             campaign.lose(task, WorkerLostError.at(task.step))
 
-    def _next_deadline(self, step_timeout: float | None) -> float | None:
+    def _bury_dead_ones(self, campaign: JobQueue) -> None:
+        """A pipe does not end with its worker while a process that the job has started holds it, too."""
+        for pipe, (worker, _) in list(self._busy.items()):
+            if worker.exitcode is not None and not pipe.poll():
+                self._died(pipe, campaign)
+
+    def _until_next_look(self, step_timeout: float | None) -> float:
         if step_timeout is None:
-            return None
+            return LOOK_EVERY
         oldest = min((task.since for _, task in self._busy.values()), default=time.monotonic())
-        return max(0.0, oldest + step_timeout - time.monotonic())
+        return max(0.0, min(LOOK_EVERY, oldest + step_timeout - time.monotonic()))
 
     def _end_late_ones(self, campaign: JobQueue, step_timeout: float | None) -> None:
         if step_timeout is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from maa_bench.execution import Finished, Job, JobLostError, Lost
@@ -19,14 +21,22 @@ class Task:
         job: the job.
         attempts: how often it was started.
         step: the step that it is in, as it reported; "" before the first.
-        since: when that step began, on this process's monotonic clock.
+        since: when that step began, on this process's monotonic clock; infinity before the first.
     """
 
     index: int
     job: Job
     attempts: int = 0
     step: str = ""
-    since: float = 0.0
+    since: float = inf
+
+    def start(self) -> None:
+        """It is given to a worker."""
+        self.attempts, self.step, self.since = self.attempts + 1, "", inf
+
+    def enter(self, step: str) -> None:
+        """It says that it is in this step now."""
+        self.step, self.since = step, time.monotonic()
 
 
 class JobQueue:

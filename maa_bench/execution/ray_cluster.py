@@ -128,7 +128,6 @@ class RayExecutor:
             self._counted, self._window = time.monotonic(), self._count()
         while queue.waiting and len(self._sent) < self._window:
             sent = _Sent(queue.waiting.popleft(), next(self._keys))
-            sent.task.since = inf  # not started
             ref = self._serve.remote(self._surroundings, self._mailbox, sent.key, pickle.dumps(sent.task.job))
             self._sent[ref] = self._by_key[sent.key] = sent
 
@@ -153,11 +152,11 @@ class RayExecutor:
                 continue  # of a job that was ended
             if kind == "started":
                 sent.node, sent.pid = content
-                sent.task.attempts, sent.task.step, sent.task.since = sent.task.attempts + 1, "", time.monotonic()
+                sent.task.start()
                 continue
             stage, done, total = content
             if not total:
-                sent.task.step, sent.task.since = stage, time.monotonic()
+                sent.task.enter(stage)
             reported(sent.task.index, stage, done, total)
 
     def _receive(self, ref: Any, queue: JobQueue) -> None:

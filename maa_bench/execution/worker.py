@@ -1,6 +1,7 @@
 """A worker process: serves jobs over a pipe of its own, so that it shares no lock with anybody and may be killed.
 
-Messages to a worker: a job. Messages from it: ("report", stage, done, total), ("result", value), ("error", exception).
+Messages to a worker: a job. Messages from it: ("ready",) once; ("report", stage, done, total), ("result", value),
+("error", exception).
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ from maa_bench.execution.threads import JOB_THREADS, limit_libraries_to_come, ru
 
 
 class Worker:
-    """The parent's side of a worker process."""
+    """The parent's side of a worker process.
+
+    Attributes:
+        pipe: to and from it. ready: whether it has said that it is.
+    """
 
     def __init__(self) -> None:
+        self.ready = False
         # spawn: a forked child would inherit torch's and numba's threads in an unknown state.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -40,8 +46,16 @@ class Worker:
         """Let it end by itself."""
         self.pipe.close()
 
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, minus a signal's number if by one; None while it lives."""
+        return self._process.exitcode
+
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """End it now, whatever it does, and whatever it has started."""
+        if self._process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # no such group: it was not yet ready, or has gone
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self.pipe.close()
@@ -80,8 +94,10 @@ def _ctrl_c_later() -> Iterator[None]:
 def _serve(pipe: Connection) -> None:
     """The worker's main loop: ends when the parent closes the pipe, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.setpgid(0, 0)  # what jobs start belongs to this group, and ends with it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limit_libraries_to_come(JOB_THREADS)  # before numpy and torch are imported by the first job
+    pipe.send(("ready",))
     while True:
         try:
             job = pipe.recv_bytes()
@@ -95,6 +111,8 @@ def answer(pickled: bytes, report: Report) -> tuple[str, Any]:
     try:
         return _sendable("result", run_job(pickle.loads(pickled), report))
     except BaseException as error:
+        if not isinstance(error, Exception):  # SystemExit is a job's, and not the parent's to follow
+            error = RuntimeError(f"a job raised {type(error).__name__}: {error}")
         # For --debug: an exception leaves its traceback behind when it travels.
         error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
         return _sendable("error", error)
@@ -116,4 +134,4 @@ def _end_with_parent() -> None:
     if parent is not None:
         with suppress(OSError):
             wait([parent.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

@@ -23,7 +23,7 @@ from maa_bench.report.tables import (
     result_table,
     summary_table,
 )
-from maa_bench.results import RECORD, load_record
+from maa_bench.results import FAILURES, RECORD, load_record
 
 INDEX = "index.md"
 TABLE = "table.csv"
@@ -62,6 +62,8 @@ def read_results(results_dir: Path) -> list[RunRecord]:
         place = folder.relative_to(results_dir)
         if any(part.startswith(".") for part in place.parts):
             continue  # A record that is being written, or was when the machine stopped.
+        if (folder / FAILURES).exists() and not (folder / RECORD).exists():
+            continue  # A run that failed has no record.
         record = load_record(folder)
         if place.parts != (record.method.name, record.run_id):
             raise RecordError(

@@ -346,3 +346,19 @@ def test_a_simulation_that_diverges_leaves_no_log_and_no_noise(tmp_path: Path) -
     assert done.stdout == "the simulation diverged in step 1\n"
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("task", TASKS)
+def test_whole_episodes_on_every_layout_with_policies_of_every_kind(task: str) -> None:
+    """Cloned, untrained, pushing with all force, cloned with noise, between two others: 500 steps each, every byte."""
+    rng = np.random.default_rng(7)
+    good, wild = pack_back(cloned(task)), pack_back(untrained(3, 3.0))
+    kinds = [good, pack_back(untrained(1)), wild, pack_back(untrained(2, 10.0)), 0.7 * good + 0.3 * wild]
+    number = 0
+    for layout_set in ("train", "select", "test"):
+        for layout in SUITE.layouts(task, layout_set):
+            params = kinds[number % 5] + np.float32(0.02 * (number % 3)) * rng.standard_normal(len(good))
+            assert_same(task, PackedPolicy(SUITE.policy, params.astype(np.float32)), layout, 500)
+            number += 1
+    assert number == 125

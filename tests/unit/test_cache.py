@@ -50,6 +50,7 @@ def test_a_cell_of_agents_that_are_no_flat_policies_has_no_parameters(tmp_path: 
 
 def test_a_failure_comes_back_and_gives_way_to_a_result(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
+    cache.save_failure(KEY, CellFailure("out of memory"))
     cache.save_failure(KEY, CellFailure("out of ideas"))
     assert cache.has_cell(KEY)
     assert cache.load_cell(KEY) == CellFailure("out of ideas")
@@ -67,6 +68,15 @@ def test_a_result_gives_way_only_if_told_so(tmp_path: Path) -> None:
         cache.save_cell(KEY, other, replace=overwrite)
         assert cache.load_cell(KEY).steps == steps
     assert [p.name for p in (tmp_path / "cells").iterdir()] == [KEY], "nothing is left beside it"
+
+
+def test_half_a_cell_gives_way(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.save_cell(KEY, CELL)
+    (tmp_path / "cells" / KEY / "meta.json").unlink()  # by something that tidies up, say
+    assert not cache.has_cell(KEY)
+    cache.save_cell(KEY, CELL, replace=False)
+    assert cache.load_cell(KEY).steps == CELL.steps
 
 
 def test_what_killed_processes_left_half_written_is_removed_after_a_day(tmp_path: Path) -> None:

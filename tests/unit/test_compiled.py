@@ -49,3 +49,17 @@ def test_what_is_compiled_goes_there_and_numbas_setting_stays(monkeypatch: pytes
     assert double(4) == 8
     assert before == numba.config.CACHE_DIR
     assert list(Path(compiled.cache_folder()).rglob("*double*.nbc"))
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    assert compiled.cache_folder.__wrapped__() is None
+    monkeypatch.setattr(compiled, "cache_folder", lambda: None)
+
+    @compiled.njit
+    def triple(x: int) -> int:
+        return 3 * x
+
+    assert triple(4) == 12
+    assert not list(Path(__file__).parent.rglob("*triple*.nbc"))

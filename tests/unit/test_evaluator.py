@@ -17,7 +17,7 @@ from maa_bench.execution import Job
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
-from maa_bench.policy import initial_params
+from maa_bench.policy import PolicySpec, initial_params
 from maa_bench.simulators import simulator_of
 from maa_bench.suite import Suite, load_suite
 
@@ -164,12 +164,14 @@ class Unpacked:
     """Flat policies in a coat: the evaluator cannot see what they are, and steps them."""
 
     policies: FlatPolicies
+    bare: bool = False
 
     def __len__(self) -> int:
         return len(self.policies)
 
     def agent(self, index: int) -> Agent:
-        return Coat(self.policies.agent(index))
+        agent = self.policies.agent(index)
+        return agent if self.bare else Coat(agent)
 
 
 class Coat:
@@ -266,6 +268,15 @@ def test_a_flat_policy_whose_actions_are_no_numbers_fails_its_episodes(suite: Su
     agents.params[1] *= np.float32(1e30)
     episodes = roll(suite, agents)
     assert {(f.candidate, f.reason) for f in episodes.failures} == {(1, "the action of step 1 is not finite")}
+    assert len(episodes.failures) == 7
+
+
+@pytest.mark.parametrize("spec", [PolicySpec(4000, (16,), 2, ("elu",)), PolicySpec(4, (16,), 900, ("elu",))])
+def test_a_packed_policy_of_another_task_is_refused(suite: Suite, spec: PolicySpec) -> None:
+    """The compiled loop trusts sizes, and would read or write beyond its rows."""
+    episodes = roll(suite, Unpacked(FlatPolicies(spec, np.zeros((1, spec.n_params), np.float32)), bare=True))
+    reasons = {failure.reason for failure in episodes.failures}
+    assert reasons == {f"its policy maps {spec.obs_dim} to {spec.action_dim} numbers, not 4 to 2"}
     assert len(episodes.failures) == 7
 
 
