@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # the command line's help needs the settings alone
 
 RULE = "a rate is the median of the rounds, a ratio the median of the ratios within a round"
 
+ALONE_SECONDS = 0.3
+"""How long a worker runs nothing but physics, in each round."""
+
 SCALES = (1.0, 3.0)
 """Of the initial parameters, in turn: policies that move gently, and policies that push with all their force."""
 
@@ -67,6 +70,11 @@ class Settings:
     def ours_n(self) -> str:
         """Name of our way with all workers."""
         return f"ours_{self.workers}"
+
+    @property
+    def physics_n(self) -> str:
+        """Name of the physics alone in all workers at once."""
+        return f"physics_{self.workers}"
 
 
 @dataclass(frozen=True)
@@ -122,16 +130,17 @@ class Report:
     seconds: float
 
     def ratios(self, result: TaskResult) -> dict[str, float | None]:
-        """The three ratios of one task by name."""
+        """The ratios of one task by name."""
         ours_n = self.settings.ours_n
         return {
             "physics_ratio": result.ratio("ours_1", "physics"),
             "naive_ratio": result.ratio(ours_n, "naive"),
             f"scaling_{self.settings.workers}": result.ratio(ours_n, "ours_1"),
+            f"physics_scaling_{self.settings.workers}": result.ratio(self.settings.physics_n, "physics_alone"),
         }
 
     def medians(self) -> dict[str, float | None]:
-        """The three ratios, medians of the tasks; None where no task has one."""
+        """The ratios, medians of the tasks; None where no task has one."""
         rows = [self.ratios(result) for result in self.tasks]
         return {name: middle([row[name] for row in rows]) for name in rows[0]}
 
@@ -249,9 +258,9 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
 
     limit = None
     if work.suite.simulator == "metaworld":
-        from maa_bench.bench.limit import Limit
+        from maa_bench.bench import limit as limits
 
-        limit = Limit(work)
+        limit = limits.Limit(work)
     ours = ways.Ours(work, one, 1)
     reference = ours.run()  # untimed: it opens the task
     if limit is not None:
@@ -266,7 +275,10 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
         for way in in_turn.values():
             open_ways.callback(way.close)
         ways.Ours(work, many, settings.workers).run()  # untimed: the workers open the task
-        all_workers = ways.Ours(work, many, settings.laps * settings.workers)
+        all_workers = ways.Ours(work, many, 2 * settings.laps * settings.workers)
+        if limit is not None:
+            for executor in (one, many):  # untimed: the workers record the episodes
+                limits.physics_at_once(work, executor, 0.0)
         rates: dict[str, list[float]] = {}
         differing: dict[str, int] = {}
 
@@ -294,6 +306,8 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
                 note("physics", physics)
                 if limit.compiled:
                     limit.time_parts(one)
+                for name, executor in (("physics_alone", one), (settings.physics_n, many)):
+                    rates.setdefault(name, []).append(limits.physics_at_once(work, executor, ALONE_SECONDS))
             lap = all_workers.run()
             note(settings.ours_n, [lap])
             _same("ours with all workers", lap, reference)

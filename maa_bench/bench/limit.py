@@ -3,22 +3,69 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.bench import PARTS
+from maa_bench.bench import PARTS, mixture
 from maa_bench.bench.ways import Lap, Ours, Work
+from maa_bench.execution import Report
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import Float64, Resets, simulator_of
 from maa_bench.simulators.metaworld.fast import FastTask
-from maa_bench.simulators.metaworld.physics import Replay, reset_times
+from maa_bench.simulators.metaworld.physics import Recording, Replay, reset_times
 from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.suite import load_suite
 
 RESET_LAYOUTS = 10
 IDLE_LAPS = 9
+
+
+@dataclass(frozen=True)
+class PhysicsJob:
+    """The recorded physics of some work over and over, for a while: steps a second. One job a worker, at once, shows
+    what the machine's cores give when they share no work and no memory; more than that nothing can scale."""
+
+    suite: str
+    task: str
+    policies: int
+    n_layouts: int
+    seconds: float
+
+    def __call__(self, report: Report) -> float:
+        replay, recordings = _recorded(self.suite, self.task, self.policies, self.n_layouts)
+        steps, busy = 0, 0.0
+        while busy < self.seconds:
+            for recording in recordings:
+                busy += replay.seconds(recording)
+                steps += len(recording.inputs)
+        return steps / busy
+
+
+@lru_cache(maxsize=1)
+def _recorded(suite: str, task: str, policies: int, n_layouts: int) -> tuple[Replay, list[Recording]]:
+    loaded = load_suite(suite)
+    work = Work(loaded, task, mixture(loaded.policy, policies), n_layouts)
+    simulator = simulator_of(loaded).open_task(loaded.task(task))
+    assert isinstance(simulator, StockTask)
+    replay = Replay(simulator)
+    return replay, [replay.record(work.packed[i], work.layouts[k], loaded.horizon) for i, k in work.episodes]
+
+
+def physics_at_once(work: Work, executor: LocalExecutor, seconds: float) -> float:
+    """Steps a second of physics alone, in all of an executor's workers at once, added up."""
+    job = PhysicsJob(work.suite.source, work.task, len(work.policies), work.n_layouts, seconds)
+    rates: list[float] = []
+
+    def finished(_: int, rate: float) -> tuple[()]:
+        rates.append(rate)
+        return ()
+
+    executor.run([job] * executor.workers, finished)
+    return sum(rates)
 
 
 class Limit:
