@@ -278,7 +278,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
         all_workers = ways.Ours(work, many, 2 * settings.laps * settings.workers)
         if limit is not None:
             for executor in (one, many):  # untimed: the workers record the episodes
-                limits.physics_at_once(work, executor, 0.0)
+                limits.physics_at_once(work, executor, ALONE_SECONDS / 10)
         rates: dict[str, list[float]] = {}
         differing: dict[str, int] = {}
 
