@@ -85,9 +85,8 @@ def test_twice_in_a_row_with_more_workers_other_chunks_and_after_a_resume(
     assert part["algebra/" + CANDIDATES] != resumed["algebra/" + CANDIDATES]
     assert run(overwrite="always") == resumed, "in one go, and not half from the cache"
     assert run(overwrite="always") == resumed, "twice in a row"
-    for workers in (2, 3):
-        assert run(overwrite="always", workers=workers) == resumed
-    for chunk in (1, 5, 100):
+    assert run(overwrite="always", workers=2) == resumed
+    for chunk in (1, 100):
         monkeypatch.setattr(evaluator, "CHUNK", chunk)
         assert run(overwrite="always") == resumed
 
@@ -95,7 +94,7 @@ def test_twice_in_a_row_with_more_workers_other_chunks_and_after_a_resume(
 def test_other_numbers_of_blas_threads(run: Run, tiny_suite: Path, tiny_cache_copy: Path, tmp_path: Path) -> None:
     expected = run()
     numbers = ["--shots", "4", "--candidates", "6", "--episodes", "4", "--select-episodes", "3"]
-    for threads, workers in (("1", "1"), ("5", "1"), ("2", "2")):
+    for threads, workers in (("5", "1"), ("2", "2")):
         results = tmp_path / f"threads{threads}-{workers}"
         environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)}
         command = ["run", "--suite", tiny_suite, "--method", "algebra:Algebra", *numbers, "--workers", workers]

@@ -284,7 +284,7 @@ def _assert_candidate_one_failed(done: subprocess.CompletedProcess[str], folder:
 # Hangs
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.heavy)])
 def test_a_candidate_that_hangs_fails_alone(
     command: Callable[..., list[str]], folder: Path, tiny_cache_copy: Path, workers: int
 ) -> None:
