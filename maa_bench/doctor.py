@@ -175,13 +175,11 @@ def _gl() -> Check:
     shown = f"MUJOCO_GL={chosen}" if chosen else "MUJOCO_GL is not set"
     if chosen in works:
         return Check("off-screen GL", OK, f"{shown}: a context can be made")
+    if works and not chosen:
+        return Check("off-screen GL", OK, f"{works[0]}, found by itself")
     if works:
-        return Check(
-            "off-screen GL",
-            WARNING,
-            f"{shown}: no context can be made, but {works[0]} can (only drawing needs it)",
-            f"export MUJOCO_GL={works[0]}",
-        )
+        detail = f"{shown} does not work, but {works[0]} does (only drawing needs it)"
+        return Check("off-screen GL", WARNING, detail, f"export MUJOCO_GL={works[0]}, or unset it")
     return Check("off-screen GL", WARNING, f"{shown}: no context can be made (only drawing needs it)", gl.how_to_mend())
 
 

@@ -192,7 +192,8 @@ def _print_tables(records: Sequence[Sequence[RunRecord]], results_dir: Path) -> 
         for table in (result_table(part), summary_table(part)):
             out.print(to_rich(table, out.width))
             out.print()
-    out.print("records:")
+    if any(records):
+        out.print("records:")
     for part in records:
         for record in part:
             out.print(f"  {results_dir / record.method.name / record.run_id / 'record.json'}", soft_wrap=True)
