@@ -31,7 +31,7 @@ Backend = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is carried out; none of it changes a result.
+    """How a run is carried out; none of it changes a result, but for a `cell_timeout` that is exceeded.
 
     Attributes:
         workers: processes; default: one a core.
