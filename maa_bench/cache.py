@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from maa_bench import __version__
 from maa_bench.episodes import FailedEpisode
-from maa_bench.errors import CacheError
+from maa_bench.errors import CacheError, DataError, did_you_mean
 from maa_bench.files import hashes, remove_leftovers, sha256_of, whole_folder, write_json
 from maa_bench.policy import Float32
 
@@ -30,6 +30,21 @@ def default_cache_dir() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("maa-bench")
+
+
+def dataset_folder(name: str, cache_dir: Path) -> Path:
+    """The folder of a dataset that is named by its path, or by its id in a cache.
+
+    Raises:
+        DataError: there is none.
+    """
+    for folder in (Path(name), cache_dir / "datasets" / name):
+        if (folder / "manifest.json").is_file():
+            return folder
+    there = sorted(path.parent.name for path in cache_dir.glob("datasets/*/manifest.json"))
+    raise DataError(
+        f"no dataset {name!r}: neither a dataset's folder nor one in {cache_dir}.{did_you_mean(name, there)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,10 @@ class FitJob:
         # A total of 0 names a step of ours, with a time limit of its own: not for a method to say.
         context = Context(self.train_seed, self.protocol.device, lambda *told: report(*told) if told[2] else None)
         data, training_set = _training_set(self.dataset, self.suite, self.split)
-        prompts = {task: data.prompts(task, self.protocol.shots, self.train_seed) for task in self.tasks}
+        prompts = {
+            task: data.prompts(task, self.protocol.shots, self.train_seed, self.protocol.prompt_source)
+            for task in self.tasks
+        }
         generated: dict[str, Generated] = {}
         failures: dict[str, str] = {}
         report("fit", 0, 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
+from maa_bench.cache import Cache, CellFailure, CellResult, dataset_folder, default_cache_dir
 from maa_bench.errors import MethodError, ProtocolError, did_you_mean
 from maa_bench.execution import Executor
 from maa_bench.execution.local import LocalExecutor
@@ -16,7 +16,7 @@ from maa_bench.files import remove_leftovers
 from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.work import Campaign, ensure_dataset
+from maa_bench.work import Campaign, opened_dataset
 
 if TYPE_CHECKING:
     from maa_bench.record import RunRecord
@@ -107,7 +107,7 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     kept = set(results) - {cell.key for cell in todo}
     if todo:
         with open_executor(how, cache) as executor:
-            dataset = ensure_dataset(plan.suite, plan.protocol.scale, cache, progress, executor)
+            dataset = opened_dataset(plan, cache, progress, executor)
             afresh = how.overwrite == "always"
             campaign = Campaign(plan, todo, dataset.folder, cache, progress, afresh, how.cell_timeout)
             results |= campaign.run(executor)
@@ -175,6 +175,7 @@ def run_methods(
     protocol: Protocol | None = None,
     seeds: int = 1,
     seed: int = 0,
+    dataset: str | Path | None = None,
     results_dir: str | Path = "results",
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -190,6 +191,7 @@ def run_methods(
         protocol: shots, candidates, episodes, scale, device.
         seeds: number of training seeds: seed, seed + 1, ...
         seed: the first of them.
+        dataset: id of a dataset in the cache, or a dataset's folder; default: the suite's own at the protocol's scale.
         results_dir: where records go, as `<method>/<run_id>/`.
         cache_dir: where finished work is kept; default: the platform's cache folder.
         progress: how to show progress; default: bars or lines on standard error.
@@ -200,8 +202,9 @@ def run_methods(
         MaaBenchError: one line that says what is wrong, where, and what to do.
     """
     how = Execution(**execution)
-    plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed)
     cache = Path(cache_dir) if cache_dir else None
+    given = None if dataset is None else dataset_folder(str(dataset), cache or default_cache_dir())
+    plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed, given)
     outcome = run_all(plan, how=how, results_dir=Path(results_dir), cache_dir=cache, progress=progress)
     if outcome.incomplete:
         raise MethodError("; ".join(outcome.failures))
@@ -217,11 +220,12 @@ def run(
     select_episodes: int = Protocol.select_episodes,
     scale: Any = "small",
     device: str = "cpu",
+    prompt_source: str = Protocol.prompt_source,
     **options: Any,
 ) -> RunRecord:
     """Run one method (and the controls beside it) and return its record; see `run_methods` for the other options.
 
     The controls' records are written beside it under `results_dir`.
     """
-    protocol = Protocol(scale, shots, candidates, episodes, select_episodes, device)
+    protocol = Protocol(scale, shots, candidates, episodes, select_episodes, device, prompt_source)
     return run_methods([method], protocol=protocol, **options)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -18,6 +18,8 @@ from maa_bench.suite import Scale as Scale
 
 if TYPE_CHECKING:
     import torch
+
+    from maa_bench.dataset.transitions import Transitions
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
@@ -96,6 +98,8 @@ class TrainingSet:
         success: (n,) float32, measured success rate in [0, 1].
         params: (n, n_params) float32.
         behaviors: n behaviours, one of each checkpoint.
+        transitions: episodes of the training tasks' train runs and experts, step by step with rewards, by task; read
+            when asked for. Empty if the dataset has none.
 
     Raises:
         LeakError: a row of a task outside `train_tasks`, or of another role than `train`.
@@ -112,6 +116,7 @@ class TrainingSet:
     success: Float32
     params: Float32
     behaviors: Behaviors
+    transitions: Mapping[str, Transitions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         foreign = sorted(set(self.task.tolist()) - set(self.train_tasks))
@@ -120,6 +125,9 @@ class TrainingSet:
                 f"training set of split {self.split!r} holds checkpoints of {', '.join(foreign)}, "
                 "which the split does not train on"
             )
+        outside = sorted(set(self.transitions) - set(self.train_tasks))
+        if outside:
+            raise LeakError(f"training set of split {self.split!r} holds transitions of {', '.join(outside)}")
         roles = sorted(set(self.role.tolist()) - {"train"})
         if roles:
             raise LeakError(f"training set of split {self.split!r} holds rows of role {', '.join(roles)}")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from maa_bench import evaluator
-from maa_bench.dataset.build import DatasetConfig, dataset_config, dataset_id, max_prompts
-from maa_bench.errors import MethodError, ProtocolError
+from maa_bench.dataset.config import DatasetPlan, plan_dataset
+from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.errors import DataError, MethodError, ProtocolError
 from maa_bench.files import digest
 from maa_bench.protocol import Protocol
 from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
@@ -36,7 +38,7 @@ class Plan:
     Attributes:
         suite, split, tasks, protocol, train_seeds: what was asked for; `tasks` are the test tasks, in order.
         methods: methods asked for, then the controls.
-        dataset_config, dataset_id: the dataset that is needed.
+        dataset: the dataset that is needed: one to be built, or one that was given.
         cells: all of them, by method, training seed and task.
     """
 
@@ -46,10 +48,16 @@ class Plan:
     protocol: Protocol
     train_seeds: tuple[int, ...]
     methods: list[LoadedMethod]
-    dataset_config: DatasetConfig
-    dataset_id: str
+    dataset: DatasetPlan | CheckpointDataset
     base_seed: int
     cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def dataset_id(self) -> str:
+        """Address of the dataset; that of a given one follows its content."""
+        if isinstance(self.dataset, DatasetPlan):
+            return self.dataset.id
+        return f"{self.dataset.id}.{self.dataset.content_sha256[:10]}"
 
     def layouts(self) -> tuple[tuple[str, int], ...]:
         """(layout set, episodes a candidate) in the order of a cell's columns."""
@@ -78,8 +86,13 @@ def make_plan(
     protocol: Protocol | None = None,
     seeds: int = 1,
     seed: int = 0,
+    dataset: Path | None = None,
 ) -> Plan:
     """Check everything that can be checked before work begins.
+
+    Args:
+        methods, suite, split, tasks, protocol, seeds, seed: as in `run_methods`.
+        dataset: folder of a dataset; default: the suite's own at the protocol's scale.
 
     Raises:
         MaaBenchError: an unknown or ill-fitting name or number.
@@ -100,23 +113,17 @@ def make_plan(
     protocol.check_serves(loaded_suite)
     check_device(protocol.device)
     loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file
-    config = dataset_config(loaded_suite, protocol.scale)
-    at_most = max_prompts(config)
-    if protocol.shots > at_most:
-        raise ProtocolError(
-            f"--shots {protocol.shots}: a {protocol.scale} dataset of {loaded_suite.name} has at most {at_most} "
-            "prompts a task"
-        )
+    test_tasks = tuple(t for t in chosen.test if not tasks or t in tasks)
+    data = _dataset(loaded_suite, chosen, test_tasks, protocol, dataset)
     names = list(dict.fromkeys([*methods, *CONTROLS]))
     plan = Plan(
         suite=loaded_suite,
         split=chosen,
-        tasks=tuple(t for t in chosen.test if not tasks or t in tasks),
+        tasks=test_tasks,
         protocol=protocol,
         train_seeds=tuple(range(seed, seed + seeds)),
         methods=load_methods(names),
-        dataset_config=config,
-        dataset_id=dataset_id(loaded_suite, config),
+        dataset=data,
         base_seed=seed,
     )
     plan.cells = [
@@ -126,6 +133,35 @@ def make_plan(
         for task in plan.tasks
     ]
     return plan
+
+
+def _dataset(
+    suite: Suite, split: Split, tasks: tuple[str, ...], protocol: Protocol, folder: Path | None
+) -> DatasetPlan | CheckpointDataset:
+    """The dataset, once it is known to serve the split and the protocol."""
+    wanted, source = protocol.shots, protocol.prompt_source
+    if folder is None:
+        plan = plan_dataset(suite, protocol.scale)
+        at_most = plan.max_prompts(tasks, source)
+        if wanted > at_most:
+            raise ProtocolError(
+                f"--shots {wanted}: a {protocol.scale} dataset of {suite.name} has at most {at_most} prompts a task "
+                f"(source {source!r}); build a larger one (`maa-bench data build --per-task`) and name it as --dataset"
+            )
+        return plan
+    data = CheckpointDataset(folder, suite)
+    for task in split.train:
+        if not any(entry["verified"] for entry in data.entries("checkpoints", task, "train").values()):
+            raise DataError(
+                f"dataset {data.id} has no train checkpoints of success 1 of {task!r}, on which {split.name!r} trains"
+            )
+    for task in tasks:
+        found = data.n_prompts(task, source)
+        if found < wanted:
+            raise ProtocolError(
+                f"--shots {wanted}: dataset {data.id} has {found} prompts of task {task!r} (source {source!r})"
+            )
+    return data
 
 
 def check_device(device: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 LINE_EVERY = 5.0
@@ -68,6 +68,39 @@ class Progress:
                 yield _BarStage(name, total, unit, self._bars)
         finally:
             self._bars = None
+
+
+class JobStages:
+    """The stages that jobs report of themselves, shown while they last: one a job at a time.
+
+    Args:
+        progress: where they are shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._open = progress, ExitStack()
+        self._shown: dict[int, tuple[str, Stage, ExitStack]] = {}
+
+    def __enter__(self) -> JobStages:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._open.close()
+
+    def show(self, job: int, title: str, done: int, total: int) -> None:
+        """A job is at `done` of `total` steps of a stage."""
+        current, stage, _ = self._shown.get(job, ("", None, None))
+        if stage is None or current != title:
+            self.close(job)
+            own = self._open.enter_context(ExitStack())
+            stage = own.enter_context(self._progress.stage(title, total, "steps"))
+            self._shown[job] = (title, stage, own)
+        stage.update(done, total)
+
+    def close(self, job: int) -> None:
+        """A job is done, or lost."""
+        if job in self._shown:
+            self._shown.pop(job)[2].close()
 
 
 class Stage:

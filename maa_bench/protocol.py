@@ -10,8 +10,9 @@ from maa_bench.errors import ProtocolError, did_you_mean
 if TYPE_CHECKING:
     from maa_bench.suite import Scale, Suite
 
-PROMPT_SOURCE = "trained"
-"""Prompts are successful trajectories of policies trained on the test task, in runs that nothing else uses."""
+PROMPT_SOURCES = ("trained", "partial", "expert")
+"""Whose successful trajectories the prompts are: of policies trained on the test task, in runs that nothing else uses,
+whose measured success is 1 (`trained`) or less (`partial`); or of the task's scripted expert (`expert`)."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Protocol:
         episodes: test layouts that each candidate is run on, one episode each.
         select_episodes: select layouts that each candidate is run on; the only ones that may choose between candidates.
         device: where methods train and generate, `cpu` or `cuda`.
+        prompt_source: whose trajectories the prompts are, one of `PROMPT_SOURCES`.
 
     Raises:
-        ProtocolError: a number below 1, an unknown scale.
+        ProtocolError: a number below 1, an unknown scale, device or source.
     """
 
     scale: Scale = "small"
@@ -36,6 +38,7 @@ class Protocol:
     episodes: int = 8
     select_episodes: int = 4
     device: str = "cpu"
+    prompt_source: str = "trained"
 
     def __post_init__(self) -> None:
         from maa_bench.suite import Scale  # here, because it brings numpy, and `--help` needs the defaults alone
@@ -52,6 +55,9 @@ class Protocol:
                 raise ProtocolError(f"{flag} must be at least 1, not {value}")
         if self.device != "cpu" and not self.device.startswith("cuda"):
             raise ProtocolError(f"--device must be cpu or cuda, not {self.device!r}")
+        if self.prompt_source not in PROMPT_SOURCES:
+            hint = did_you_mean(self.prompt_source, PROMPT_SOURCES)
+            raise ProtocolError(f"--prompt-source knows no {self.prompt_source!r}.{hint}")
 
     def check_serves(self, suite: Suite) -> None:
         """Refuse what the suite has not enough layouts for.

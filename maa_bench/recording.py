@@ -10,13 +10,12 @@ import numpy as np
 
 from maa_bench import __version__
 from maa_bench.cache import Cache, CellFailure, CellResult
-from maa_bench.dataset.build import build_seconds, training_tasks
+from maa_bench.dataset.build import build_seconds
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.episodes import sorted_episodes
 from maa_bench.errors import RecordError
 from maa_bench.files import digest, write_json
 from maa_bench.plan import Cell, Plan
-from maa_bench.protocol import PROMPT_SOURCE
 from maa_bench.record import (
     Cost,
     DatasetInfo,
@@ -98,7 +97,7 @@ def record_of(
             select_episodes=plan.protocol.select_episodes,
             horizon=plan.suite.horizon,
             success_rule=plan.suite.success,
-            prompt_source=PROMPT_SOURCE,
+            prompt_source=plan.protocol.prompt_source,
         ),
         seeds=Seeds(train=plan.train_seeds, base=plan.base_seed),
         metrics=metrics_of_episodes(table),
@@ -165,23 +164,28 @@ def _episode_table(plan: Plan, cells: list[Cell], results: Mapping[str, CellResu
 
 
 def _dataset_info(plan: Plan, cache: Cache) -> DatasetInfo:
-    shards = CheckpointDataset(cache.dataset_folder(plan.dataset_id), plan.suite).manifest["shards"]
-    config = plan.dataset_config
-    n_trained = len(training_tasks(plan.suite))
+    data = _opened(plan, cache)
+    checkpoints = data.entries("checkpoints").values()
     return DatasetInfo(
         id=plan.dataset_id,
-        content_sha256=digest({task: shard["sha256"] for task, shard in shards.items()}),
-        producer="distill",
-        rows=sum(shard["rows"] for shard in shards.values()),
-        runs=n_trained * config.train_runs + len(plan.suite.tasks) * config.prompt_runs,
+        content_sha256=data.content_sha256,
+        producer=data.producer,
+        rows=sum(entry["rows"] for entry in checkpoints),
+        runs=len(checkpoints),
     )
+
+
+def _opened(plan: Plan, cache: Cache) -> CheckpointDataset:
+    if isinstance(plan.dataset, CheckpointDataset):
+        return plan.dataset
+    return CheckpointDataset(cache.dataset_folder(plan.dataset_id), plan.suite)
 
 
 def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: Mapping[str, CellResult], cache: Cache) -> Cost:
     own = [results[cell.key] for cell in cells]
     fits = [cache.fit_seconds(plan.fit_key(method, seed)) or 0.0 for seed in plan.train_seeds]
     seconds = StageSeconds(
-        dataset=build_seconds(cache.dataset_folder(plan.dataset_id), plan.suite.tasks),
+        dataset=build_seconds(_opened(plan, cache)),
         fit=round(sum(fits), 3),
         generate=round(sum(r.seconds["generate"] for r in own), 3),
         evaluate=round(sum(r.seconds["evaluate"] for r in own), 3),

@@ -7,7 +7,6 @@ of methods that are done. What goes wrong in one cell, or with one candidate, is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import numpy.typing as npt
 
 from maa_bench import evaluator, fitting
 from maa_bench.cache import Cache, CellFailure, CellResult
-from maa_bench.dataset.build import build_dataset, dataset_config, dataset_id
-from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.dataset.build import build_dataset, shards_of
+from maa_bench.dataset.config import DatasetPlan
+from maa_bench.dataset.store import MANIFEST, CheckpointDataset
 from maa_bench.environment import environment_info
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import one_line
@@ -28,23 +28,26 @@ from maa_bench.execution.threads import JOB_THREADS
 from maa_bench.fitting import FitJob, Fitted, Generated
 from maa_bench.method import FlatPolicies
 from maa_bench.plan import Cell, Plan
-from maa_bench.progress import Progress, Stage
+from maa_bench.progress import JobStages, Progress
 from maa_bench.resources import peak_mb
-from maa_bench.suite import Scale, Suite
 
 
 def ensure_dataset(
-    suite: Suite, scale: Scale, cache: Cache, progress: Progress, executor: Executor
+    plan: DatasetPlan, cache: Cache, progress: Progress, executor: Executor, device: str = "cpu"
 ) -> CheckpointDataset:
-    """Open a suite's dataset, building it (or shards that were deleted) first if the cache has none."""
-    config = dataset_config(suite, scale)
-    name = dataset_id(suite, config)
-    folder = cache.dataset_folder(name)
-    if not all((folder / file).exists() for file in ["manifest.json", *(f"{task}.parquet" for task in suite.tasks)]):
-        progress.note(f"no dataset {name} in {cache.folder}: building it ({scale} scale)")
-        with progress.stage("dataset", len(suite.tasks), "tasks") as stage:
-            build_dataset(suite.source, config, folder, executor.run, stage.update)
-    return CheckpointDataset(folder, suite)
+    """Open a dataset, building it (or shards that were deleted) first if the cache has not all of it."""
+    folder = cache.dataset_folder(plan.id)
+    if not all((folder / file).exists() for file in [MANIFEST, *shards_of(plan)]):
+        progress.note(f"no dataset {plan.id} in {cache.folder}: building it")
+        build_dataset(plan, folder, executor, progress, device)
+    return CheckpointDataset(folder, plan.suite)
+
+
+def opened_dataset(plan: Plan, cache: Cache, progress: Progress, executor: Executor) -> CheckpointDataset:
+    """The dataset of a plan, built if need be."""
+    if isinstance(plan.dataset, CheckpointDataset):
+        return plan.dataset
+    return ensure_dataset(plan.dataset, cache, progress, executor)
 
 
 @dataclass
@@ -113,7 +116,6 @@ class Campaign:
         self._fits: dict[int, tuple[FitJob, list[Cell]]] = {}
         self._episodes: dict[int, tuple[EpisodeJob, _Pending]] = {}
         self._results: dict[str, CellResult | CellFailure] = {}
-        self._stages: dict[int, tuple[str, Stage, ExitStack]] = {}
         groups: dict[tuple[str, int], list[Cell]] = {}
         for cell in cells:
             groups.setdefault((cell.method.card.name, cell.train_seed), []).append(cell)
@@ -123,7 +125,10 @@ class Campaign:
 
     def run(self, executor: Executor) -> dict[str, CellResult | CellFailure]:
         """Run everything; returns the cells' results, or why there is none, by key."""
-        with ExitStack() as self._open, self._progress.stage("evaluate", self._n_episodes, "episodes") as evaluate:
+        with (
+            JobStages(self._progress) as self._stages,
+            self._progress.stage("evaluate", self._n_episodes, "episodes") as evaluate,
+        ):
             self._evaluate = evaluate
             executor.run(list(self._jobs), self._finished, self._reported, self._lost, self._step_timeout)
         return self._results
@@ -159,7 +164,7 @@ class Campaign:
 
     def _finished(self, index: int, result: Any) -> Iterable[Job]:
         if index in self._fits:
-            self._close_stage(index)
+            self._stages.close(index)
             return self._start_episodes(self._fits[index][1], result)
         job, pending = self._episodes.pop(index)
         self._take(pending, job.candidates, result)
@@ -189,7 +194,7 @@ class Campaign:
     def _lost(self, index: int, error: JobLostError) -> list[Job]:
         """A job hung or killed its process: blame the step that it was in, and do the rest of it again."""
         if index in self._fits:
-            self._close_stage(index)
+            self._stages.close(index)
             fit, cells = self._fits[index]
             blamed = [cell for cell in cells if fitting.step_name(cell.task) == error.step] or cells
             for cell in blamed:
@@ -213,19 +218,8 @@ class Campaign:
     def _reported(self, index: int, name: str, done: int, total: int) -> None:
         if not total or index not in self._fits:
             return  # the name of a step
-        current, stage, _ = self._stages.get(index, ("", None, None))
-        if stage is None or current != name:
-            self._close_stage(index)
-            cell = self._fits[index][1][0]
-            title = f"{cell.method.card.name}: {name}"
-            if len(self._plan.train_seeds) > 1:
-                title += f" (seed {cell.train_seed})"
-            own = self._open.enter_context(ExitStack())
-            stage = own.enter_context(self._progress.stage(title, total, "steps"))
-            self._stages[index] = (name, stage, own)
-        stage.update(done, total)
-
-    def _close_stage(self, index: int) -> None:
-        """A fit shows one stage at a time."""
-        if index in self._stages:
-            self._stages.pop(index)[2].close()
+        cell = self._fits[index][1][0]
+        title = f"{cell.method.card.name}: {name}"
+        if len(self._plan.train_seeds) > 1:
+            title += f" (seed {cell.train_seed})"
+        self._stages.show(index, title, done, total)

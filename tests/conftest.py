@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from maa_bench.cache import Cache
+from maa_bench.dataset.config import plan_dataset
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.files import sha256_of
@@ -36,15 +37,15 @@ UNSEEN = ("goal-030", "goal-210")
 LAYOUTS = {"train": 6, "select": 3, "test": 4}
 DATASET = {
     "train_runs": 2,
-    "train_every": 20,
-    "prompt_every": 10,
+    "prompt_runs": 2,
+    "unseen_runs": 2,
+    "per_run": 6,
+    "partial_prompts": 4,
     "episodes": 2,
-    "demonstrations": 6,
-    "updates": 250,
-    "first_checkpoint": 150,
-    "batch_size": 64,
+    "experts": {"demonstrations": 8},
+    "distill": {"updates": 250, "first_checkpoint": 150},
 }
-"""12 training checkpoints a seen task and 11 prompts a task."""
+"""12 training checkpoints a seen task and 12 prompts a task."""
 
 PROTOCOL = Protocol(shots=4, candidates=3, episodes=LAYOUTS["test"], select_episodes=LAYOUTS["select"])
 
@@ -133,7 +134,7 @@ def tiny_cache(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A cache folder with the tiny suite's small dataset in it, and nothing else at first."""
     cache = Cache(tmp_path_factory.mktemp("tiny-cache"))
     with LocalExecutor(1) as executor:
-        ensure_dataset(load_suite(str(tiny_suite)), PROTOCOL.scale, cache, Progress(quiet=True), executor)
+        ensure_dataset(plan_dataset(load_suite(str(tiny_suite))), cache, Progress(quiet=True), executor)
     return cache.folder
 
 

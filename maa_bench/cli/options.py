@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,29 @@ AddressOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
+DatasetOption = Annotated[
+    str | None,
+    typer.Argument(help="A dataset's folder, or the id of one in the cache.", show_default="the suite's own"),
+]
+
 DEFAULT_SUITE = "metaworld-v1"
 DEFAULT_RESULTS = Path("results")
+
+
+def names(given: Sequence[str] | None, flag: str) -> list[str] | None:
+    """The names in an option that takes `a,b` and may be repeated; None if it was not given.
+
+    Raises:
+        OptionError: it was given, and names nothing.
+    """
+    if not given:
+        return None
+    found = [name.strip() for part in given for name in part.split(",") if name.strip()]
+    if not found:
+        from maa_bench.errors import OptionError
+
+        raise OptionError(f"{flag} names no task")
+    return found
 
 
 def examples(*lines: tuple[str, str]) -> str:

@@ -23,6 +23,7 @@ from maa_bench.cli.options import (
     SuiteOption,
     WorkersOption,
     examples,
+    names,
 )
 from maa_bench.protocol import Protocol
 
@@ -90,6 +91,17 @@ def run(
     ] = None,
     backend: BackendOption = "local",
     address: AddressOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="A dataset's folder, or the id of one in the cache.",
+            show_default="the suite's own, built if need be",
+        ),
+    ] = None,
+    prompt_source: Annotated[
+        str, typer.Option("--prompt-source", help="Whose trajectories the prompts are: trained, partial or expert.")
+    ] = Protocol.prompt_source,
     scale: ScaleOption = Protocol.scale,
     device: Annotated[
         str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")
@@ -104,7 +116,7 @@ def run(
 
     The dataset is built first if the cache has none. Finished work is kept: the same command goes on where it was.
     """
-    from maa_bench.cache import default_cache_dir
+    from maa_bench.cache import dataset_folder, default_cache_dir
     from maa_bench.cli.output import stdout_reserved
     from maa_bench.main_job import Backend, Execution, Overwrite, run_all
     from maa_bench.plan import make_plan
@@ -113,13 +125,14 @@ def run(
     if any(":" in name for name in method):
         # A script's own folder is on the path, not the user's; last, so that nothing installed is shadowed.
         sys.path.append(str(Path.cwd()))
-    protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device)
+    protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device, prompt_source)
     how = Execution(workers, cast("Overwrite", overwrite), cell_timeout, cast("Backend", backend), address)
     cache_dir = cache_dir or default_cache_dir()
     with stdout_reserved():  # a method's module may print
         # Every split is checked before work on the first begins.
         parts = _parts(suite, split, tasks)
-        plans = [make_plan(method, suite, name, wanted, protocol, seeds, seed) for name, wanted in parts]
+        given = None if dataset is None else dataset_folder(dataset, cache_dir)
+        plans = [make_plan(method, suite, name, wanted, protocol, seeds, seed, given) for name, wanted in parts]
     if dry_run:
         _show_plans(plans, cache_dir, how, as_json)
         return
@@ -145,13 +158,9 @@ def _parts(suite: str, split: str, tasks: Sequence[str] | None) -> list[tuple[st
     from maa_bench.suite import load_suite
 
     loaded = load_suite(suite)
-    wanted = None
-    if tasks:
-        wanted = [name.strip() for part in tasks for name in part.split(",") if name.strip()]
-        if not wanted:
-            raise ProtocolError("--tasks names no task")
-        for name in wanted:
-            loaded.task(name)
+    wanted = names(tasks, "--tasks")
+    for name in wanted or ():
+        loaded.task(name)
     if split != ALL:
         loaded.split(split)
         return [(split, wanted)]
@@ -234,6 +243,7 @@ def _show_plans(plans: Sequence[Plan], cache_dir: Path, how: Execution, as_json:
 def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
     """A plan's cells, what each costs, and what must be built or fitted first. Makes and changes nothing."""
     from maa_bench.cache import Cache
+    from maa_bench.dataset.config import DatasetPlan
     from maa_bench.main_job import found_cells, is_due
 
     cache = Cache(cache_dir) if cache_dir.exists() else None  # opening a cache makes its folder
@@ -263,11 +273,12 @@ def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
         if due and not kept:
             fits[card.name, cell.train_seed] = {"method": card.name, "seed": cell.train_seed}
     todo = [cell for cell in cells if cell["to_do"]]
-    manifest = cache_dir / "datasets" / plan.dataset_id / "manifest.json"
+    data = plan.dataset
+    cached = not isinstance(data, DatasetPlan) or (cache_dir / "datasets" / data.id / "manifest.json").exists()
     return {
         "suite": plan.suite.name,
         "split": plan.split.name,
-        "dataset": {"id": plan.dataset_id, "cached": manifest.exists(), "tasks": len(plan.suite.tasks)},
+        "dataset": {"id": plan.dataset_id, "cached": cached, "tasks": len(data.tasks)},
         "fits": list(fits.values()),
         "cells": cells,
         "to_do": {

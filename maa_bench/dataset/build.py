@@ -1,279 +1,164 @@
-"""Building a checkpoint dataset: one job a task, each writing one Parquet shard; a build resumes by shard."""
+"""Building a checkpoint dataset: experts first, then groups of runs, each job writing whole shards.
+
+A build resumes by shard, so a killed one loses at most the jobs that were at work, and ends with the same bytes.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import version
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from maa_bench.dataset.producers import distill
-from maa_bench.dataset.schema import FORMAT, arrow_schema
-from maa_bench.dataset.verify import first_success_steps, no_behavior, record_behavior
-from maa_bench.errors import DataError, SuiteError, did_you_mean
-from maa_bench.execution import Finished, Job, Report
-from maa_bench.files import digest, sha256_of, write_bytes, write_json
-from maa_bench.software import software
-from maa_bench.suite import Scale, Suite, load_suite
-
-
-@dataclass(frozen=True)
-class DatasetConfig:
-    """How many checkpoints, from how many runs, checked how.
-
-    Attributes:
-        train_runs: training runs of each task that some split trains on.
-        prompt_runs: further runs of every task, whose checkpoints only act out prompts.
-        train_every: gradient steps between checkpoints of a train run.
-        prompt_every: the same of a prompt run.
-        episodes: verification episodes a checkpoint, on train layouts.
-        distill: the producer's settings.
-    """
-
-    train_runs: int = 3
-    prompt_runs: int = 1
-    train_every: int = 60
-    prompt_every: int = 50
-    episodes: int = 3
-    distill: distill.DistillConfig = field(default_factory=distill.DistillConfig)
+from maa_bench.dataset.card import write_card
+from maa_bench.dataset.config import DatasetPlan
+from maa_bench.dataset.jobs import (
+    ROWS,
+    Entry,
+    ExpertJob,
+    RunsJob,
+    checkpoint_shard,
+    entry_path,
+    expert_shard,
+    finished_entry,
+    run_transitions_shard,
+)
+from maa_bench.dataset.producers import TrainingRun, load_producer
+from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.errors import DataError
+from maa_bench.execution import Executor, Job
+from maa_bench.files import write_json
+from maa_bench.progress import JobStages, Progress
+from maa_bench.prompts import OUTCOME, SEGMENT
 
 
-CONFIGS: dict[Scale, DatasetConfig] = {
-    "small": DatasetConfig(),
-    # 10 runs of 151 checkpoints: the paper's 1,500 a task.
-    "paper": DatasetConfig(train_runs=10, prompt_runs=2, train_every=10, prompt_every=10, episodes=5),
-}
+def expected_bytes(plan: DatasetPlan) -> int:
+    """About how much disk a dataset takes, before compression (which saves a tenth of it)."""
+    spec, config = plan.suite.policy, plan.config
+    behavior = SEGMENT * (spec.obs_dim + spec.action_dim) + OUTCOME * spec.obs_dim
+    runs = [run for task in plan.tasks for run in plan.runs(task)]
+    rows = sum(run.verified + run.partial + run.failing for run in runs)
+    episodes = len(plan.tasks) * config.experts.demonstrations + len(runs) * config.run_episodes
+    transition = 2 * (spec.obs_dim + spec.action_dim) + 8
+    return 4 * (rows * (spec.n_params + behavior + 100) + episodes * config.experts.max_episode_steps * transition)
 
 
-def dataset_config(suite: Suite, scale: Scale) -> DatasetConfig:
-    """The sizes of a scale, with the suite's own changes (`[dataset.<scale>]` in its TOML).
+def check_disk(plan: DatasetPlan, folder: Path) -> None:
+    """Before any work.
 
     Raises:
-        SuiteError: the suite names a setting that does not exist, or gives one a value that cannot be.
+        DataError: there is not room for what is still missing.
     """
-    config = CONFIGS[scale]
-    changes = dict(suite.dataset.get(scale, {}))
-    own = {f.name for f in fields(DatasetConfig)} - {"distill"}
-    producers = {f.name for f in fields(distill.DistillConfig)}
-    for key in changes:
-        if key not in own | producers:
-            raise SuiteError(
-                f"suite {suite.name}: unknown key 'dataset.{scale}.{key}'.{did_you_mean(key, own | producers)}"
-            )
-        _check_setting(changes[key], getattr(config if key in own else config.distill, key), key, scale, suite.name)
-    return replace(
-        config,
-        **{key: value for key, value in changes.items() if key in own},
-        distill=replace(config.distill, **{key: value for key, value in changes.items() if key in producers}),
-    )
-
-
-def _check_setting(value: Any, default: Any, key: str, scale: str, suite: str) -> None:
-    if isinstance(default, tuple):
-        good, wanted = isinstance(value, list) and all(type(v) in (int, float) for v in value), "a list of numbers"
-    elif isinstance(default, float):
-        good, wanted = type(value) in (int, float) and value > 0, "a number above 0"
-    else:
-        least = 0 if key == "tail" else 1
-        good, wanted = type(value) is int and value >= least, f"a whole number of at least {least}"
-    if not good:
-        raise SuiteError(f"suite {suite}: 'dataset.{scale}.{key}' must be {wanted}, not {value!r}")
-
-
-def dataset_identity(suite: Suite, config: DatasetConfig) -> dict[str, Any]:
-    """Everything that decides the dataset's numbers; its hash is the dataset's id."""
-    return {
-        "format": FORMAT,
-        "suite": suite.name,
-        "layouts_sha256": suite.layouts_sha256,
-        "tasks": [[name, task.env, dict(task.options)] for name, task in suite.tasks.items()],
-        "software": software(),
-        "trained": sorted(training_tasks(suite)),
-        "horizon": suite.horizon,
-        "spec_id": suite.policy.id,
-        "versions": dict(suite.versions),
-        "producer": ["distill", distill.VERSION],
-        "config": asdict(config),
-    }
-
-
-def dataset_id(suite: Suite, config: DatasetConfig) -> str:
-    """Content address of a dataset, e.g. `metaworld-v1-3f2a90c1d4`."""
-    return f"{suite.name}-{digest(dataset_identity(suite, config))[:10]}"
-
-
-def max_prompts(config: DatasetConfig) -> int:
-    """Prompts that a task has if every checkpoint of its prompt runs succeeds somewhere."""
-    steps = config.distill.updates - config.distill.first_checkpoint
-    return config.prompt_runs * (steps // config.prompt_every + 1)
-
-
-def training_tasks(suite: Suite) -> set[str]:
-    """Tasks that some split trains on: only these get train runs."""
-    return {task for split in suite.splits.values() for task in split.train}
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """Build one task's shard; runs in a worker process, so it carries names instead of open simulators."""
-
-    suite: str
-    task: str
-    config: DatasetConfig
-    path: Path
-
-    def __call__(self, report: Report) -> dict[str, Any]:
-        """Write the shard; returns its manifest entry."""
-        from maa_bench.simulators import simulator_of
-
-        started = time.monotonic()
-        suite = load_suite(self.suite)
-        simulator = simulator_of(suite).open_task(suite.task(self.task))
-        rows, env_steps = _shard_rows(suite, self.task, simulator, self.config)
-        return _write_shard(suite, rows, env_steps, started, self.path)
-
-
-def _shard_rows(suite: Suite, task: str, simulator: Any, config: DatasetConfig) -> tuple[list[dict[str, Any]], int]:
-    from maa_bench.forward import PackedPolicy
-
-    layouts = suite.layouts(task, "train")
-    index = list(suite.tasks).index(task)
-    observations, actions = distill.demonstrations(
-        simulator, layouts, config.distill, np.random.default_rng([index, 1])
-    )
-    env_steps = len(observations)
-    n_train = config.train_runs if task in training_tasks(suite) else 0
-    # Prompt runs keep their seeds whether or not the task has train runs.
-    roles = ["train"] * n_train + ["prompt"] * config.prompt_runs
-    seeds = [*range(n_train), *range(1000, 1000 + config.prompt_runs)]
-    every = [config.train_every if role == "train" else config.prompt_every for role in roles]
-    snapshots = distill.clone(suite.policy, observations, actions, seeds, every, index, config.distill)
-    rows: list[dict[str, Any]] = []
-    nothing = no_behavior(suite.policy)
-    # Coprime to the number of layouts, so that in time every layout comes first, which is the one that is shown.
-    stride = next(s for s in itertools.count(config.episodes) if math.gcd(s, len(layouts)) == 1)
-    versions = json.dumps({**dict(suite.versions), "maa-bench": version("maa-bench")}, sort_keys=True)
-    for snapshot in snapshots:
-        policy = PackedPolicy(suite.policy, snapshot.params)
-        start = (len(rows) * stride) % len(layouts)
-        chosen = [(start + i) % len(layouts) for i in range(config.episodes)]
-        firsts, steps = first_success_steps(simulator, policy, layouts[chosen], suite.horizon)
-        env_steps += steps
-        behavior = nothing
-        shown = next((i for i, first in zip(chosen, firsts, strict=True) if first > 0), None)
-        if shown is not None:
-            behavior = record_behavior(simulator, policy, layouts[shown], suite.horizon)
-        role, run = roles[snapshot.run], f"{roles[snapshot.run]}-{snapshot.run:02d}"
-        rows.append(
-            {
-                "row_id": f"{task}/{run}/{snapshot.step}",
-                "suite": suite.name,
-                "task": task,
-                "role": role,
-                "producer": "distill",
-                "run": run,
-                "seed": seeds[snapshot.run],
-                "step": snapshot.step,
-                "success": float(np.mean([first > 0 for first in firsts])),
-                "episodes": len(firsts),
-                "layouts": chosen,
-                "first_success_steps": firsts,
-                "spec_id": suite.policy.id,
-                "params": snapshot.params,
-                "behavior_layout": -1 if shown is None else shown,
-                "observations": behavior.observations.ravel(),
-                "actions": behavior.actions.ravel(),
-                "outcome": behavior.outcome.ravel(),
-                "versions": versions,
-            }
-        )
-    if not any(row["success"] == 1.0 for row in rows):
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    existing = next(path for path in [folder, *folder.parents] if path.exists())
+    needed, free = expected_bytes(plan) - there, shutil.disk_usage(existing).free
+    if needed > free:
         raise DataError(
-            f"task {task!r} of {suite.name}: no checkpoint reached success 1 in {config.distill.updates} updates"
+            f"dataset {plan.id} needs about {needed / 1e9:.1f} GB in {existing}, where {free / 1e9:.1f} GB are free: "
+            "make room, choose another --cache-dir, or fewer checkpoints (--per-task)"
         )
-    return rows, env_steps
 
 
-def _write_shard(
-    suite: Suite, rows: list[dict[str, Any]], env_steps: int, started: float, path: Path
-) -> dict[str, Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows.sort(key=lambda row: (row["role"] != "train", row["run"], row["step"]))
-    schema = arrow_schema(suite.policy)
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
-    write_bytes(path, sink.getvalue().to_pybytes())
-    entry: dict[str, Any] = {"sha256": sha256_of(path), "rows": len(rows), "environment_steps": env_steps}
-    entry["seconds"] = round(time.monotonic() - started, 3)
-    write_json(path.with_suffix(".json"), entry)
-    return entry
-
-
-def build_dataset(
-    suite_source: str,
-    config: DatasetConfig,
-    folder: Path,
-    run_jobs: Callable[[list[Job], Finished], None],
-    done: Callable[[int, int], None],
-) -> None:
+def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, device: str = "cpu") -> None:
     """Build a dataset in `folder`; shards that are there already are kept.
 
     Args:
-        suite_source: name of the suite, or path of its TOML file.
-        config: sizes.
-        folder: the dataset's folder; complete once it holds `manifest.json`.
-        run_jobs: an executor (see `maa_bench.execution`).
-        done: called with (shards done, shards in all).
+        plan: the dataset.
+        folder: its folder; complete once it holds `manifest.json`.
+        executor: runs the jobs.
+        progress: shows how far they have come.
+        device: where producers that can train on it do: `cpu` or `cuda`.
 
     Raises:
-        DataError: a task never reaches success 1.
+        DataError: too little disk, or a task never reaches success 1.
     """
-    suite = load_suite(suite_source)
+    check_disk(plan, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    entries: dict[str, dict[str, Any]] = {}
-    jobs: list[ShardJob] = []
-    for task in suite.tasks:
-        path = folder / f"{task}.parquet"
-        entry = _finished_shard(path)
-        if entry is None:
-            jobs.append(ShardJob(suite_source, task, config, path))
-        else:
-            entries[task] = entry
-    done(len(entries), len(suite.tasks))
+    found = {shard: finished_entry(folder, shard) for shard in shards_of(plan)}
+    entries = {shard: entry for shard, entry in found.items() if entry is not None}
+    _record_experts(plan, folder, executor, progress, entries)
+    _train_runs(plan, folder, executor, progress, device, entries)
+    _write_manifest(plan, folder, entries)
+    write_card(folder, plan.suite)
 
-    def finished(index: int, entry: dict[str, Any]) -> Iterable[Job]:
-        entries[jobs[index].task] = entry
-        done(len(entries), len(suite.tasks))
-        return ()
 
-    run_jobs([*jobs], finished)
-    manifest = {
-        "id": dataset_id(suite, config),
-        "identity": dataset_identity(suite, config),
-        "shards": {task: {k: v for k, v in entries[task].items() if k != "seconds"} for task in suite.tasks},
+def _record_experts(
+    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, entries: dict[str, Entry]
+) -> None:
+    tasks = [task for task in plan.tasks if expert_shard(task) not in entries]
+    with progress.stage("experts", len(plan.tasks), "tasks") as stage:
+        stage.advance(len(plan.tasks) - len(tasks))
+
+        def finished(index: int, result: dict[str, Entry]) -> Iterable[Job]:
+            entries.update(result)
+            stage.advance()
+            return ()
+
+        executor.run([ExpertJob(plan, task, folder) for task in tasks], finished)
+
+
+def _train_runs(
+    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, device: str, entries: dict[str, Entry]
+) -> None:
+    runs = [run for task in plan.tasks for run in plan.runs(task)]
+    groups = [tuple(group) for group in load_producer(plan.producer).groups(runs, plan.settings)]
+    missing = [group for group in groups if any(shard not in entries for run in group for shard in _shards(plan, run))]
+    wanted = sum(run.verified for run in runs)
+    finished_rows = wanted - sum(run.verified for group in missing for run in group)
+    running: dict[int, int] = {}
+    with progress.stage("checkpoints", wanted, "checkpoints") as stage, JobStages(progress) as stages:
+        stage.advance(finished_rows)
+
+        def finished(index: int, result: dict[str, Entry]) -> Iterable[Job]:
+            nonlocal finished_rows
+            entries.update(result)
+            stages.close(index)
+            running.pop(index, None)
+            finished_rows += sum(run.verified for run in missing[index])
+            stage.update(finished_rows + sum(running.values()), wanted)
+            return ()
+
+        def reported(index: int, name: str, done: int, total: int) -> None:
+            if name == ROWS:
+                running[index] = done
+                stage.update(finished_rows + sum(running.values()), wanted)
+            elif total:
+                stages.show(index, f"{plan.producer}: {name}", done, total)
+
+        executor.run([RunsJob(plan, group, folder, device) for group in missing], finished, reported)
+
+
+def _shards(plan: DatasetPlan, run: TrainingRun) -> list[str]:
+    transitions = [run_transitions_shard(run)] if plan.config.run_episodes else []
+    return [checkpoint_shard(run), *transitions]
+
+
+def shards_of(plan: DatasetPlan) -> list[str]:
+    """Every shard of a dataset, in the manifest's order."""
+    shards: list[str] = []
+    for task in plan.tasks:
+        shards += [shard for run in plan.runs(task) for shard in _shards(plan, run)]
+        shards.append(expert_shard(task))
+    return shards
+
+
+def _run_shards(plan: DatasetPlan, run: TrainingRun) -> list[str]:
+    transitions = [run_transitions_shard(run)] if plan.config.run_episodes else []
+    return [checkpoint_shard(run), *transitions]
+
+
+def _write_manifest(plan: DatasetPlan, folder: Path, entries: dict[str, Entry]) -> None:
+    shards = {
+        shard: {key: value for key, value in entries[shard].items() if key != "seconds"} for shard in shards_of(plan)
     }
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / MANIFEST, {"id": plan.id, "identity": plan.identity, "shards": shards})
 
 
-def build_seconds(folder: Path, tasks: Iterable[str]) -> float:
-    """Seconds of work that a dataset's shards took, summed over workers."""
-    entries = [_finished_shard(folder / f"{task}.parquet") for task in tasks]
-    return round(sum(entry.get("seconds", 0.0) for entry in entries if entry), 3)
-
-
-def _finished_shard(path: Path) -> dict[str, Any] | None:
-    try:
-        entry: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
-        return entry if entry["sha256"] == sha256_of(path) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def build_seconds(data: CheckpointDataset) -> float:
+    """Seconds of work that a dataset took, summed over workers; 0 for one that was not built here."""
+    total = 0.0
+    for shard in data.shards:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            total += float(json.loads(entry_path(data.folder, shard).read_text())["seconds"])
+    return round(total, 3)

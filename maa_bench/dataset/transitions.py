@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.policy import Float32
+from maa_bench.policy import Float32, PolicySpec
 from maa_bench.simulators import Float64, TaskSimulator
 
 
 @dataclass(frozen=True)
-class Episodes:
+class Transitions:
     """n transitions of one task, episode after episode, as arrays that cannot be written to.
 
     Attributes:
@@ -51,9 +51,9 @@ class Episodes:
     def __len__(self) -> int:
         return len(self.rewards)
 
-    def take(self, rows: npt.NDArray[Any]) -> Episodes:
+    def take(self, rows: npt.NDArray[Any]) -> Transitions:
         """The transitions of `rows` (indices or a mask), in that order."""
-        return Episodes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Transitions(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def bounds(self) -> list[tuple[int, int]]:
         """(start, stop) of every episode, in order."""
@@ -93,19 +93,26 @@ class Recorder:
         self._obs = following
         return following, success
 
-    def episodes(self) -> Episodes:
+    def recorded(self) -> Transitions:
         """All that was recorded."""
         columns = list(zip(*self._rows, strict=True))
         kinds: list[Any] = [np.float32] * 5 + [bool, np.int32, np.int32, np.float32, object]
-        return Episodes(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+        return Transitions(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def joined(parts: Iterable[Episodes]) -> Episodes:
+def no_transitions(spec: PolicySpec) -> Transitions:
+    """An empty set."""
+    states, actions = np.zeros((0, spec.obs_dim), np.float32), np.zeros((0, spec.action_dim), np.float32)
+    numbers: list[Any] = [np.zeros(0, kind) for kind in (bool, np.int32, np.int32, np.float32, object)]
+    return Transitions(states, actions, actions.copy(), np.zeros(0, np.float32), states.copy(), *numbers)
+
+
+def joined(parts: Iterable[Transitions]) -> Transitions:
     """Episode sets one after the other, numbered on."""
     parts = [part for part in parts if len(part)]
-    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Episodes)}
+    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Transitions)}
     numbers, first = [], 0
     for part in parts:
         numbers.append(part.episode + np.int32(first))
         first += int(part.episode[-1]) + 1
-    return Episodes(**{**columns, "episode": np.concatenate(numbers)})
+    return Transitions(**{**columns, "episode": np.concatenate(numbers)})

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from maa_bench.dataset.transitions import Episodes
+from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError, did_you_mean
 from maa_bench.execution import Report
 from maa_bench.policy import Float32
@@ -80,7 +80,7 @@ class Training:
     suite: Suite
     runs: tuple[TrainingRun, ...]
     settings: Any
-    experts: Mapping[str, Episodes]
+    experts: Mapping[str, Transitions]
     work: Path
     wants: Callable[[int, str], bool]
     report: Report

@@ -1,27 +1,28 @@
-"""Checkpoints by distillation: noisy scripted experts, then behaviour cloning of all runs of a task at once.
+"""Checkpoints by distillation: behaviour cloning of noisy scripted experts, all runs of a group at once.
 
 The paper took its checkpoints from SAC runs of 10^6 environment steps. Cloned policies of the same architecture,
 saved along their training, give a comparable family in seconds: each run is a training lineage of its own (own
-initial weights, own order of data), and its checkpoints move along it.
+initial weights, own data or order of data), and its checkpoints move along it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from maa_bench.dataset.experts import demonstrations
+from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
+from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError
-from maa_bench.policy import Float32, PolicySpec, initial_params
-from maa_bench.simulators import Float64, TaskSimulator
+from maa_bench.policy import PolicySpec, initial_params
+from maa_bench.suite import Scale
 
 if TYPE_CHECKING:
     import torch
-
-VERSION = 2
-"""Part of every dataset's identity; raise it when the numbers that come out change."""
 
 
 @dataclass(frozen=True)
@@ -29,122 +30,169 @@ class DistillConfig:
     """Settings of the distilled producer.
 
     Attributes:
-        demonstrations: noisy expert episodes a task.
-        max_episode_steps: an episode ends `tail` steps after its first success, or here.
-        tail: steps recorded after the first success, so that the policy also knows what comes next.
-        noise_std: action noise of an episode, taken in turn.
-        burst: steps for which the noise stays switched on or off.
-        updates: gradient steps.
+        updates: gradient steps in which a run is expected to have its checkpoints.
+        first_checkpoint: gradient step of the first of them; those before it are early ones.
+        patience: a run that lacks checkpoints after `updates` goes on, up to so many times as long.
         batch_size: transitions a gradient step and run.
         learning_rate: Adam's.
-        first_checkpoint: gradient step of the first checkpoint.
+        tail: steps of a demonstration that are cloned after its first success.
+        bootstrap: each run clones a bootstrap sample of the demonstrations, instead of all of them.
+        runs_together: runs of a task that are one batched network.
     """
 
-    demonstrations: int = 40
-    max_episode_steps: int = 200
-    tail: int = 8
-    noise_std: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0)
-    burst: int = 10
     updates: int = 3000
+    first_checkpoint: int = 1500
+    patience: int = 4
     batch_size: int = 64
     learning_rate: float = 1e-3
-    first_checkpoint: int = 1500
+    tail: int = 8
+    bootstrap: bool = False
+    runs_together: int = 4
+
+
+class Distill:
+    """The producer; see the module."""
+
+    name = "distill"
+    version = 3
+
+    def settings(self, scale: Scale) -> DistillConfig:
+        """See `Producer`."""
+        return (
+            DistillConfig() if scale == "small" else DistillConfig(updates=4000, first_checkpoint=1000, bootstrap=True)
+        )
+
+    def groups(self, runs: Sequence[TrainingRun], settings: DistillConfig) -> list[list[TrainingRun]]:
+        """Runs of one task, a few at a time."""
+        by_task: dict[str, list[TrainingRun]] = {}
+        for run in runs:
+            by_task.setdefault(run.task, []).append(run)
+        size = settings.runs_together
+        return [own[i : i + size] for own in by_task.values() for i in range(0, len(own), size)]
+
+    def train(self, training: Training) -> Iterator[Snapshot]:
+        """See `Producer`. `step` counts gradient steps; `env_step` the demonstrations' transitions, all along.
+
+        The initial weights of a run depend on its seed alone, so that run r starts from the same weights on every
+        task, as the same torch seed does for the paper's SAC runs.
+        """
+        import torch
+
+        settings: DistillConfig = training.settings
+        spec, runs = training.suite.policy, training.runs
+        (task,) = {run.task for run in runs}
+        data = demonstrations(training.experts[task], settings.tail)
+        index = list(training.suite.tasks).index(task)
+        generators = [torch.Generator().manual_seed(1_000_003 * index + run.seed) for run in runs]
+        pools = [_pool(data, run, index, settings) for run in runs]
+        n_seen = [len(np.unique(pool)) for pool in pools]
+        obs, labels = torch.from_numpy(data.observations.copy()), torch.from_numpy(data.labels.copy())
+        learner = _Learner(spec, [run.seed for run in runs], settings.learning_rate)
+        schedules = [_Schedule.of(run, settings) for run in runs]
+        for update in range(1, settings.updates * settings.patience + 1):
+            rows = torch.stack(
+                [
+                    pool[torch.randint(len(pool), (settings.batch_size,), generator=generator)]
+                    for pool, generator in zip(pools, generators, strict=True)
+                ]
+            )
+            learner.step(obs[rows], labels[rows])
+            due = [
+                run
+                for run, schedule in enumerate(schedules)
+                if schedule.is_due(update) and (update >= settings.first_checkpoint or _wants_early(training, run))
+            ]
+            if due:
+                params = learner.params()
+                for run in due:
+                    if training.wants(run, "verified") or update < settings.first_checkpoint:
+                        yield Snapshot(run, update, n_seen[run], params[run].copy())
+            if update >= settings.first_checkpoint and not any(training.wants(i, "verified") for i in range(len(runs))):
+                return
+
+
+def _wants_early(training: Training, run: int) -> bool:
+    return training.wants(run, "partial") or training.wants(run, "failing")
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """Parameters of one run at one step: (n_params,) float32."""
+class _Schedule:
+    """When a run shows itself: early on denser and denser towards the beginning, then at even distances."""
 
-    run: int
-    step: int
-    params: Float32
+    early: frozenset[int]
+    first: int
+    every: int
 
+    @classmethod
+    def of(cls, run: TrainingRun, settings: DistillConfig) -> _Schedule:
+        wanted = run.partial + run.failing
+        first = settings.first_checkpoint
+        early = np.geomspace(min(10, first), first, 1 + wanted * 3 // 2).round().astype(int)[:-1]
+        every = max(1, (settings.updates - first) // run.verified)
+        return cls(frozenset(early.tolist()) - {first}, first, every)
 
-def demonstrations(
-    simulator: TaskSimulator, layouts: Float64, config: DistillConfig, rng: np.random.Generator
-) -> tuple[Float32, Float32]:
-    """Every visited state of noisy expert episodes, labelled with the expert's own action.
-
-    Noise drives the arm off the expert's path, the label says how to come back: one round of what DAgger does.
-
-    Returns:
-        observations (n, obs_dim) float32 and actions (n, action_dim) float32 in [-1, 1].
-    """
-    observations: list[Float64] = []
-    actions: list[Float64] = []
-    expert = simulator.expert()
-    for episode in range(config.demonstrations):
-        std = config.noise_std[episode % len(config.noise_std)]
-        expert.reset()
-        obs = simulator.reset(layouts[episode % len(layouts)])
-        noisy, remaining = False, config.max_episode_steps
-        step = 0
-        while remaining:
-            label = np.asarray(expert.act(obs), np.float64)
-            observations.append(obs)
-            actions.append(label)
-            if step % config.burst == 0:
-                noisy = bool(rng.random() < 0.5)
-            noise = std * rng.standard_normal(label.shape)
-            obs, success = simulator.step(np.clip(label + noise, -1.0, 1.0) if noisy else label)
-            step += 1
-            remaining = min(remaining - 1, config.tail) if success else remaining - 1
-    return np.array(observations, np.float32), np.array(actions, np.float32)
+    def is_due(self, update: int) -> bool:
+        return update in self.early or (update >= self.first and (update - self.first) % self.every == 0)
 
 
-def clone(
-    spec: PolicySpec,
-    observations: Float32,
-    actions: Float32,
-    run_seeds: list[int],
-    checkpoint_every: list[int],
-    data_seed: int,
-    config: DistillConfig,
-) -> Iterator[Snapshot]:
-    """Clone the demonstrations into all runs at once, as one batched network; yields checkpoints as they come.
-
-    The initial weights of a run depend on `run_seeds` alone, so that run r starts from the same weights on every
-    task, as the same torch seed does for the paper's SAC runs.
-
-    Args:
-        spec: the policy.
-        observations, actions: the demonstrations.
-        run_seeds: one seed a run.
-        checkpoint_every: gradient steps between checkpoints of each run, from `config.first_checkpoint` on.
-        data_seed: decides which transitions each run sees when.
-        config: settings.
-    """
+def _pool(data: Transitions, run: TrainingRun, task: int, settings: DistillConfig) -> torch.Tensor:
+    """Rows of the demonstrations that a run draws from: (n,) int64."""
     import torch
 
-    generator = torch.Generator().manual_seed(data_seed)
-    obs, target = torch.from_numpy(observations), torch.from_numpy(actions)
-    n_runs = len(run_seeds)
-    flat = torch.from_numpy(np.stack([initial_params(spec, np.random.default_rng(seed)) for seed in run_seeds]))
-    # One leaf a tensor, of all runs: gradients of slices of one flat tensor would each be padded to its full size.
-    # The deterministic action does not depend on log_std, which keeps its initial values.
-    trained = [t for t in spec.tensors if not t.name.startswith("log_std")]
-    leaves = [flat[:, t.start : t.stop].reshape(n_runs, *t.shape).clone().requires_grad_(True) for t in trained]
-    means, squares = [torch.zeros_like(x) for x in leaves], [torch.zeros_like(x) for x in leaves]
-    for update in range(1, config.updates + 1):
-        rows = torch.randint(len(obs), (n_runs, config.batch_size), generator=generator)
-        action = batched_mean(spec, {t.name: x for t, x in zip(trained, leaves, strict=True)}, obs[rows]).tanh()
-        loss = (action - target[rows]).square().mean(dim=(1, 2)).sum()  # a sum: no run's gradient sees another
-        grads = torch.autograd.grad(loss, leaves)
-        step = config.learning_rate * (1 - 0.999**update) ** 0.5 / (1 - 0.9**update)
-        with torch.no_grad():  # Adam (Kingma & Ba 2015)
-            for leaf, grad, mean, square in zip(leaves, grads, means, squares, strict=True):
+    if not settings.bootstrap:
+        return torch.arange(len(data))
+    bounds = data.bounds()
+    drawn = np.random.default_rng([task, run.seed, 2]).integers(len(bounds), size=len(bounds))
+    rows: list[npt.NDArray[np.int64]] = [np.arange(*bounds[i]) for i in drawn]
+    return torch.from_numpy(np.concatenate(rows))
+
+
+class _Learner:
+    """n policies that learn at once, as one batched network; no run's gradient sees another."""
+
+    def __init__(self, spec: PolicySpec, seeds: list[int], learning_rate: float) -> None:
+        import torch
+
+        self._spec, self._rate, self._updates = spec, learning_rate, 0
+        self._flat = torch.from_numpy(np.stack([initial_params(spec, np.random.default_rng(seed)) for seed in seeds]))
+        # One leaf a tensor, of all runs: gradients of slices of one flat tensor would each be padded to its full size.
+        # The deterministic action does not depend on log_std, which keeps its initial values.
+        self._trained = [t for t in spec.tensors if not t.name.startswith("log_std")]
+        self._leaves = [
+            self._flat[:, t.start : t.stop].reshape(len(seeds), *t.shape).clone().requires_grad_(True)
+            for t in self._trained
+        ]
+        self._means = [torch.zeros_like(x) for x in self._leaves]
+        self._squares = [torch.zeros_like(x) for x in self._leaves]
+
+    def step(self, obs: torch.Tensor, target: torch.Tensor) -> None:
+        """One Adam step (Kingma & Ba 2015) on the squared error of tanh(mean): obs (n, b, obs_dim)."""
+        import torch
+
+        self._updates += 1
+        tensors = {t.name: x for t, x in zip(self._trained, self._leaves, strict=True)}
+        action = batched_mean(self._spec, tensors, obs).tanh()
+        loss = (action - target).square().mean(dim=(1, 2)).sum()
+        grads = torch.autograd.grad(loss, self._leaves)
+        rate = self._rate * (1 - 0.999**self._updates) ** 0.5 / (1 - 0.9**self._updates)
+        with torch.no_grad():
+            for leaf, grad, mean, square in zip(self._leaves, grads, self._means, self._squares, strict=True):
                 mean.lerp_(grad, 0.1)
                 square.mul_(0.999).addcmul_(grad, grad, value=0.001)
-                leaf.addcdiv_(mean, square.sqrt().add_(1e-8), value=-step)
-        since = update - config.first_checkpoint
-        if any(since >= 0 and since % every == 0 for every in checkpoint_every):
-            for tensor, leaf in zip(trained, leaves, strict=True):
-                flat[:, tensor.start : tensor.stop] = leaf.detach().reshape(n_runs, -1)
-            if not bool(torch.isfinite(flat).all()):
-                raise DataError("behaviour cloning diverged: parameters hold NaN or infinity")
-            for run, every in enumerate(checkpoint_every):
-                if since % every == 0:
-                    yield Snapshot(run, update, flat[run].numpy().copy())
+                leaf.addcdiv_(mean, square.sqrt().add_(1e-8), value=-rate)
+
+    def params(self) -> Any:
+        """Flat parameters now: (n, n_params) float32.
+
+        Raises:
+            DataError: training diverged.
+        """
+        for tensor, leaf in zip(self._trained, self._leaves, strict=True):
+            self._flat[:, tensor.start : tensor.stop] = leaf.detach().reshape(len(leaf), -1)
+        flat = self._flat.numpy()
+        if not np.isfinite(flat).all():
+            raise DataError("behaviour cloning diverged: parameters hold NaN or infinity; lower the learning rate")
+        return flat
 
 
 def batched_mean(spec: PolicySpec, tensors: dict[str, torch.Tensor], obs: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,40 @@
+"""`maa-bench data`: the checkpoint dataset that methods are trained on; a file a verb."""
+
+from __future__ import annotations
+
+import typer
+
+from maa_bench.cli.data.build import build
+from maa_bench.cli.data.info import info
+from maa_bench.cli.options import examples
+
+_app = typer.Typer(
+    help="Build, describe, check and share datasets of checkpoints.",
+    epilog=examples(
+        ("maa-bench data build", "build the default dataset (run does so too)"),
+        ("maa-bench data build --per-task 1500", "the paper's size"),
+        ("maa-bench data info", "what is in it, and where it lies"),
+    ),
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.add_typer(_app, name="data")
+
+
+_app.command(
+    epilog=examples(
+        ("maa-bench data build", "Meta-World, small"),
+        ("maa-bench data build --per-task 1500", "1,500 checkpoints of success 1 a task, as the paper had"),
+        ("maa-bench data build --suite toy-v1 --workers 1", "the toy suite, in this process"),
+        ("maa-bench data build --producer sac --tasks handle-press,reach", "trained by SAC, two tasks only"),
+        ("maa-bench data build --scale paper --backend ray --address auto", "on a Ray cluster, see docs/cluster.md"),
+    )
+)(build)
+_app.command(
+    epilog=examples(
+        ("maa-bench data info", "rows, runs and success of every task"),
+        ("maa-bench data info --suite toy-v1 --json", "for programs"),
+    )
+)(info)

@@ -1,0 +1,246 @@
+"""What a dataset consists of, settled before it is built: runs, checkpoints, settings, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from maa_bench.dataset.experts import ExpertConfig
+from maa_bench.dataset.producers import TrainingRun, load_producer
+from maa_bench.dataset.schema import FORMAT
+from maa_bench.errors import DataError, MaaBenchError, SuiteError, did_you_mean
+from maa_bench.files import digest
+from maa_bench.software import software
+from maa_bench.suite import Scale, Suite, load_suite
+
+DEFAULT_PRODUCER = "distill"
+PER_TASK_RUNS = 10
+"""Training runs among which `--per-task` is divided."""
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """How many checkpoints, from how many runs, checked how.
+
+    Attributes:
+        train_runs, validation_runs, prompt_runs: runs of each task that some split trains on.
+        unseen_runs: runs of each other task; all of them only act out prompts.
+        per_run: checkpoints of success 1 a run.
+        partial_prompts: further checkpoints a task, of success between 0 and 1, divided among its prompt runs.
+        partial_per_run: the same of each train and validation run.
+        episodes: verification episodes a checkpoint, on as many train layouts.
+        near_duplicate: a snapshot is dropped, unrolled, if its parameters differ from the run's last kept ones by less
+            than this part of their Euclidean length.
+        run_episodes: checkpoints of each run that act one more episode each, with rewards, for the transitions.
+        experts: how the scripted experts are recorded.
+    """
+
+    train_runs: int = 3
+    validation_runs: int = 0
+    prompt_runs: int = 1
+    unseen_runs: int = 1
+    per_run: int = 32
+    partial_prompts: int = 16
+    partial_per_run: int = 0
+    episodes: int = 3
+    near_duplicate: float = 1e-3
+    run_episodes: int = 2
+    experts: ExpertConfig = field(default_factory=ExpertConfig)
+
+    def with_per_task(self, checkpoints: int) -> DatasetConfig:
+        """The paper's shape for `checkpoints` a task (at least), divided among ten runs.
+
+        Raises:
+            DataError: fewer than one.
+        """
+        if checkpoints < 1:
+            raise DataError(f"--per-task must be at least 1, not {checkpoints}")
+        return replace(self, per_run=-(-checkpoints // PER_TASK_RUNS))
+
+
+CONFIGS: dict[Scale, DatasetConfig] = {
+    "small": DatasetConfig(),
+    # 10 runs of 150 checkpoints: the paper's 1,500 a task.
+    "paper": DatasetConfig(
+        train_runs=PER_TASK_RUNS,
+        validation_runs=1,
+        prompt_runs=2,
+        unseen_runs=PER_TASK_RUNS,
+        per_run=150,
+        partial_prompts=160,
+        partial_per_run=4,
+        episodes=5,
+        run_episodes=8,
+        experts=ExpertConfig(demonstrations=200),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """A dataset, settled.
+
+    Attributes:
+        suite: the suite.
+        tasks: names of the tasks in it, in the suite's order.
+        config: sizes.
+        producer: name of the producer.
+        settings: the producer's.
+    """
+
+    suite: Suite
+    tasks: tuple[str, ...]
+    config: DatasetConfig
+    producer: str
+    settings: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Jobs take the suite by name: on another machine its files lie elsewhere."""
+        return _reloaded, (self.suite.source, self.tasks, self.config, self.producer, self.settings)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the dataset's numbers; its hash is the dataset's id."""
+        suite, producer = self.suite, load_producer(self.producer)
+        return {
+            "format": FORMAT,
+            "suite": suite.name,
+            "layouts_sha256": suite.layouts_sha256,
+            "tasks": [[name, suite.task(name).env, dict(suite.task(name).options)] for name in self.tasks],
+            "software": software(),
+            "trained": sorted(training_tasks(suite) & set(self.tasks)),
+            "horizon": suite.horizon,
+            "spec_id": suite.policy.id,
+            "versions": dict(suite.versions),
+            "producer": [self.producer, producer.version],
+            "settings": asdict(self.settings),
+            "config": asdict(self.config),
+        }
+
+    @property
+    def id(self) -> str:
+        """Content address of the dataset, e.g. `metaworld-v1-3f2a90c1d4`."""
+        return f"{self.suite.name}-{digest(self.identity)[:10]}"
+
+    def runs(self, task: str) -> list[TrainingRun]:
+        """The training runs of a task. A run keeps its seed whatever other runs there are."""
+        config = self.config
+        if task in training_tasks(self.suite):
+            counts = {"train": config.train_runs, "validation": config.validation_runs, "prompt": config.prompt_runs}
+        else:
+            counts = {"prompt": config.unseen_runs}
+        found = []
+        for role, count in counts.items():
+            for number in range(count):
+                partial = _share(config.partial_prompts, number, count) if role == "prompt" else config.partial_per_run
+                name, seed = f"{role}-{number:02d}", SEEDS[role] + number
+                found.append(TrainingRun(task, role, name, seed, config.per_run, partial, -(-partial // 4)))
+        return found
+
+    def max_prompts(self, tasks: Iterable[str], source: str) -> int:
+        """The most prompts of a source (see `protocol.PROMPT_SOURCES`) that every one of these tasks can have."""
+        config = self.config
+        if source == "expert":
+            noise = config.experts.noise_std
+            clean = sum(not noise[i % len(noise)] for i in range(config.experts.demonstrations))
+            return min(clean, self.suite.layout_counts["train"])
+        kind = "verified" if source == "trained" else "partial"
+        runs = {task: [run for run in self.runs(task) if run.role == "prompt"] for task in tasks}
+        return min(sum(int(getattr(run, kind)) for run in own) for own in runs.values())
+
+
+def _reloaded(suite: str, *rest: Any) -> DatasetPlan:
+    return DatasetPlan(load_suite(suite), *rest)
+
+
+SEEDS = {"train": 0, "validation": 500, "prompt": 1000}
+"""First seed of the runs of each role."""
+
+
+def _share(total: int, number: int, count: int) -> int:
+    """Part `number` of `count` of `total` things."""
+    return total // count + (number < total % count)
+
+
+def plan_dataset(
+    suite: Suite,
+    scale: Scale = "small",
+    *,
+    per_task: int | None = None,
+    tasks: tuple[str, ...] = (),
+    producer: str = DEFAULT_PRODUCER,
+    changes: Mapping[str, Any] | None = None,
+) -> DatasetPlan:
+    """Settle a dataset.
+
+    Args:
+        suite: the suite, whose TOML may change sizes of a scale (`[dataset.<scale>]`, `.experts`, `.<producer>`).
+        scale: `small` or `paper`.
+        per_task: checkpoints of success 1 a task in the paper's shape, whatever the scale.
+        tasks: only these; default: all.
+        producer: a registered producer.
+        changes: of the producer's settings.
+
+    Raises:
+        SuiteError: the suite names a setting that does not exist, or gives one a value that cannot be.
+        DataError: the same of `changes`; an unknown producer.
+    """
+    for task in tasks:
+        suite.task(task)
+    loaded = load_producer(producer)
+    config = CONFIGS[scale] if per_task is None else CONFIGS["paper"].with_per_task(per_task)
+    settings = loaded.settings("paper" if per_task is not None and producer == DEFAULT_PRODUCER else scale)
+    own = dict(suite.dataset.get("paper" if per_task is not None else scale, {}))
+    where = f"suite {suite.name}: 'dataset.{scale}"
+    of_experts, of_producer = own.pop("experts", {}), own.pop(producer, {})
+    for other in [name for name, value in own.items() if isinstance(value, dict)]:
+        own.pop(other)  # settings of another producer
+    if per_task is not None:
+        own.pop("per_run", None)
+    experts = changed(config.experts, of_experts, f"{where}.experts", SuiteError)
+    config = replace(changed(config, own, where, SuiteError), experts=experts)
+    settings = changed(settings, of_producer, f"{where}.{producer}", SuiteError)
+    settings = changed(settings, changes or {}, f"producer '{producer}", DataError)
+    chosen = tuple(name for name in suite.tasks if not tasks or name in tasks)
+    return DatasetPlan(suite, chosen, config, producer, settings)
+
+
+def changed(config: Any, changes: Mapping[str, Any], where: str, error: type[MaaBenchError]) -> Any:
+    """A frozen dataclass of settings with some of them changed.
+
+    Args:
+        config: numbers, flags, strings and tuples of numbers.
+        changes: new values by name; lists for tuples.
+        where: how a message names the settings: the begin of a quotation that the key ends.
+        error: what is raised for an unknown name or a value that cannot be.
+    """
+    known = {f.name for f in fields(config) if not hasattr(getattr(config, f.name), "__dataclass_fields__")}
+    values = {}
+    for key, value in changes.items():
+        if key not in known:
+            raise error(f"{where}.{key}' is not a setting.{did_you_mean(key, known)}")
+        default = getattr(config, key)
+        if isinstance(default, bool):
+            good, wanted = isinstance(value, bool), "true or false"
+        elif isinstance(default, tuple):
+            good, wanted = isinstance(value, list) and all(type(v) in (int, float) for v in value), "a list of numbers"
+        elif isinstance(default, str):
+            good, wanted = isinstance(value, str), "a text"
+        elif isinstance(default, float):
+            good, wanted = type(value) in (int, float) and value > 0, "a number above 0"
+        else:
+            least = 0 if default == 0 or key in MAY_BE_0 else 1
+            good, wanted = type(value) is int and value >= least, f"a whole number of at least {least}"
+        if not good:
+            raise error(f"{where}.{key}' must be {wanted}, not {value!r}")
+        values[key] = tuple(value) if isinstance(default, tuple) else value
+    return replace(config, **values)
+
+
+MAY_BE_0 = ("tail", "partial_prompts", "partial_per_run", "run_episodes", "validation_runs")
+
+
+def training_tasks(suite: Suite) -> set[str]:
+    """Tasks that some split trains on: only these get train runs."""
+    return {task for split in suite.splits.values() for task in split.train}
