@@ -108,11 +108,12 @@ def no_transitions(spec: PolicySpec) -> Transitions:
 
 
 def joined(parts: Iterable[Transitions]) -> Transitions:
-    """Episode sets one after the other, numbered on."""
-    parts = [part for part in parts if len(part)]
+    """Episode sets (at least one) one after the other, numbered on."""
+    first_part, *others = parts
+    parts = [first_part, *(part for part in others if len(part))]
     columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Transitions)}
     numbers, first = [], 0
     for part in parts:
         numbers.append(part.episode + np.int32(first))
-        first += int(part.episode[-1]) + 1
+        first += int(part.episode[-1]) + 1 if len(part) else 0
     return Transitions(**{**columns, "episode": np.concatenate(numbers)})

@@ -24,7 +24,7 @@ from maa_bench.main_job import Backend, Execution, open_executor
 from maa_bench.plan import Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.work import Campaign, ensure_dataset
+from maa_bench.work import Campaign, opened_dataset
 
 
 def measure(plan: Plan, cache: Cache, dataset: Path, how: Execution) -> dict[str, float]:
@@ -55,7 +55,7 @@ def main() -> None:
     with nullcontext(given.cache_dir) if given.cache_dir else tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
         with LocalExecutor(given.workers) as executor:
-            dataset = ensure_dataset(plan.suite, protocol.scale, cache, Progress(), executor).folder
+            dataset = opened_dataset(plan, cache, Progress(), executor).folder
         for _ in range(given.rounds):
             for backend, own in runs.items():
                 own.append(measure(plan, cache, dataset, Execution(given.workers, backend=backend)))

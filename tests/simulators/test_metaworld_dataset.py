@@ -13,9 +13,11 @@ from maa_bench.suite import load_suite
 
 pytest.importorskip("metaworld")
 
-from maa_bench.dataset.build import DatasetConfig, ShardJob
+from maa_bench.dataset.config import DatasetConfig, DatasetPlan
+from maa_bench.dataset.experts import ExpertConfig
+from maa_bench.dataset.jobs import ExpertJob, RunsJob, checkpoint_shard
+from maa_bench.dataset.measure import record_behavior
 from maa_bench.dataset.producers.distill import DistillConfig
-from maa_bench.dataset.verify import record_behavior
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators.metaworld import open_task
@@ -27,18 +29,22 @@ SUITE = load_suite("metaworld-v1")
 CONFIG = DatasetConfig(
     train_runs=1,
     prompt_runs=1,
-    train_every=150,
-    prompt_every=150,
+    unseen_runs=1,
+    per_run=4,
+    partial_prompts=2,
     episodes=2,
-    distill=DistillConfig(demonstrations=8, updates=600, batch_size=64, first_checkpoint=150),
+    experts=ExpertConfig(demonstrations=8),
 )
+SETTINGS = DistillConfig(updates=600, batch_size=64, first_checkpoint=150)
 
 
-def build(folder: Path, task: str, workers: int = 1) -> Path:
-    path = folder / f"{task}.parquet"
+def build(folder: Path, task: str, workers: int = 1) -> list[Path]:
+    plan = DatasetPlan(SUITE, (task,), CONFIG, "distill", SETTINGS)
+    runs = tuple(plan.runs(task))
     with LocalExecutor(workers) as executor:
-        executor.run([ShardJob("metaworld-v1", task, CONFIG, path)], lambda index, entry: ())
-    return path
+        executor.run([ExpertJob(plan, task, folder)], lambda index, entries: ())
+        executor.run([RunsJob(plan, runs, folder)], lambda index, entries: ())
+    return [folder / checkpoint_shard(run) for run in runs]
 
 
 @pytest.fixture(scope="module", params=["window-close", "handle-press"])
@@ -46,13 +52,15 @@ def shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     import pyarrow.parquet as pq
 
     task: str = request.param
-    return task, pq.read_table(build(tmp_path_factory.mktemp("shard"), task)).to_pylist()
+    paths = build(tmp_path_factory.mktemp("shards"), task)
+    return task, [row for path in paths for row in pq.read_table(path).to_pylist()]
 
 
 def test_the_shard_has_the_runs_of_its_task(shard: tuple[str, list[dict[str, Any]]]) -> None:
     task, rows = shard
-    expected = ["train"] * 4 if task == "handle-press" else []  # window-close is an unseen task: it has no train run
-    assert [row["role"] for row in rows] == [*expected, *["prompt"] * 4]
+    # window-close is an unseen task: it has no train run
+    assert {row["role"] for row in rows} == ({"train", "prompt"} if task == "handle-press" else {"prompt"})
+    assert all(sum(r["success"] == 1.0 for r in rows if r["run"] == run) == 4 for run in {r["run"] for r in rows})
     assert {len(row["params"]) for row in rows} == {22_664}
     assert any(row["success"] == 1.0 for row in rows)
 
@@ -85,4 +93,4 @@ def test_behaviour_recorded_again_on_stock_is_the_recorded_one(shard: tuple[str,
 def test_a_shard_has_the_same_bytes_in_a_worker_process(tmp_path: Path) -> None:
     here = build(tmp_path / "here", "handle-press")
     there = build(tmp_path / "there", "handle-press", workers=2)
-    assert here.read_bytes() == there.read_bytes()
+    assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]

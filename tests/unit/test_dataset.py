@@ -1,37 +1,24 @@
-"""The checkpoint dataset: typed, split by run, measured, rebuilt with the same bytes, checked when read."""
+"""The checkpoint dataset: typed, split by run, measured; what stands in its rows is so."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from maa_bench.dataset.build import DatasetConfig, ShardJob, build_dataset, dataset_config, dataset_id, training_tasks
-from maa_bench.dataset.schema import COLUMNS, ROLES
+from maa_bench.dataset.config import plan_dataset, training_tasks
+from maa_bench.dataset.measure import first_success_steps, record_behavior
+from maa_bench.dataset.schema import COLUMNS, ROLES, TRANSITIONS, row_hash
 from maa_bench.dataset.store import CheckpointDataset
-from maa_bench.dataset.verify import first_success_steps, record_behavior
-from maa_bench.errors import DataError
-from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.prompts import OUTCOME, SEGMENT
 from maa_bench.simulators import simulator_of
-from maa_bench.suite import load_suite
 
 TASKS = ("goal-000", "goal-030")
 """A seen and an unseen one."""
-
-
-def build(suite: Path, folder: Path, workers: int = 1) -> None:
-    with LocalExecutor(workers) as executor:
-        config = dataset_config(load_suite(str(suite)), "small")
-        build_dataset(str(suite), config, folder, executor.run, lambda done, total: None)
-
-
-def shards(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
 
 
 def test_the_schema_is_typed_with_vectors_of_fixed_size(tiny_dataset: CheckpointDataset) -> None:
@@ -50,9 +37,12 @@ def test_the_schema_is_typed_with_vectors_of_fixed_size(tiny_dataset: Checkpoint
     for name, size in sizes.items():
         feature = rows.features[name]
         assert (feature.length, feature.feature.dtype) == (size, "float32"), name
-    plain = {name: rows.features[name].dtype for name in ("task", "run", "seed", "step", "success", "episodes")}
+    plain = {
+        name: rows.features[name].dtype for name in ("task", "run", "seed", "step", "env_step", "success", "episodes")
+    }
     assert plain == {
-        "task": "string", "run": "string", "seed": "int64", "step": "int64", "success": "float32", "episodes": "int32",
+        "task": "string", "run": "string", "seed": "int64", "step": "int64", "env_step": "int64",
+        "success": "float32", "episodes": "int32",
     }  # fmt: skip
     assert all(rows.data.table.schema.field(name).metadata for name in COLUMNS), "every column says what it is"
 
@@ -119,6 +109,8 @@ def test_the_outcome_begins_with_the_first_success(tiny_dataset: CheckpointDatas
     """Within 0.1 of the toy's goal, whichever step of the segment that is."""
     goal = np.array([0.866, 0.5])
     for row in tiny_dataset.hf("goal-030"):
+        if row["behavior_layout"] < 0:
+            continue
         outcome = np.array(row["outcome"]).reshape(OUTCOME, 4)
         first = row["first_success_steps"][row["layouts"].index(row["behavior_layout"])]
         assert np.linalg.norm(outcome[0, :2] - goal) <= 0.1 + 1e-6
@@ -136,135 +128,81 @@ def test_a_policy_that_fails_has_no_behaviour_to_record(tiny_dataset: Checkpoint
         record_behavior(simulator, still, suite.layouts("goal-000", "train")[0], suite.horizon)
 
 
-def test_two_workers_build_the_same_bytes_as_one(
-    tiny_suite: Path, tiny_dataset: CheckpointDataset, tmp_path: Path
+def test_a_row_hash_is_that_of_its_columns(tiny_dataset: CheckpointDataset) -> None:
+    """Written out here once more, from the description alone."""
+    for row in itertools.islice(tiny_dataset.hf("goal-000"), 5):
+        total = hashlib.sha256()
+        for name in COLUMNS:
+            if name == "row_hash":
+                continue
+            value = row[name]
+            vector = name in ("params", "observations", "actions", "outcome")
+            content = np.array(value, "<f4").tobytes() if vector else json.dumps(value).encode()
+            total.update(name.encode() + b"=" + content + b"\n")
+        assert row["row_hash"] == total.hexdigest() == row_hash(row)
+        assert row_hash({**row, "success": 0.25}) != row["row_hash"]
+
+
+def test_every_run_has_its_checkpoints_of_success_1_and_few_others(tiny_dataset: CheckpointDataset) -> None:
+    plan = plan_dataset(tiny_dataset.suite)
+    for task in plan.tasks:
+        rows = tiny_dataset.hf(task, ["run", "success"])
+        for run in plan.runs(task):
+            own = [s for name, s in zip(rows["run"], rows["success"], strict=True) if name == run.name]
+            assert sum(s == 1.0 for s in own) == run.verified == 6
+            assert sum(0.0 < s < 1.0 for s in own) <= run.partial
+            assert sum(s == 0.0 for s in own) <= run.failing
+
+
+def test_checkpoints_of_a_run_follow_each_other_and_none_nearly_repeats_the_last(
+    tiny_dataset: CheckpointDataset,
 ) -> None:
-    build(tiny_suite, tmp_path / "again", workers=2)
-    assert shards(tmp_path / "again") == shards(tiny_dataset.folder)
-    assert (tmp_path / "again" / "manifest.json").read_bytes() == (tiny_dataset.folder / "manifest.json").read_bytes()
+    least = plan_dataset(tiny_dataset.suite).config.near_duplicate
+    for shard in tiny_dataset.entries("checkpoints"):
+        table = tiny_dataset.table(shard)
+        steps = table["step"].to_pylist()
+        assert steps == sorted(set(steps))
+        params = np.array(table["params"].to_pylist())
+        moved = np.linalg.norm(np.diff(params, axis=0), axis=1)
+        assert (moved >= least * np.linalg.norm(params[:-1], axis=1)).all()
 
 
-class CountingExecutor(LocalExecutor):
-    """Remembers the tasks that it was asked to build."""
-
-    def run(self, jobs, finished, reported=lambda *_: None):  # type: ignore[no-untyped-def]
-        self.tasks = [job.task for job in jobs if isinstance(job, ShardJob)]
-        super().run(jobs, finished, reported)
-
-
-@pytest.mark.parametrize("damage", ["no manifest", "shard gone", "shard truncated", "shard's description gone"])
-def test_a_build_goes_on_where_it_stopped(
-    tiny_suite: Path, tiny_dataset: CheckpointDataset, tmp_path: Path, damage: str
-) -> None:
-    import shutil
-
-    folder = tmp_path / "resumed"
-    shutil.copytree(tiny_dataset.folder, folder)
-    (folder / "manifest.json").unlink()
-    shard = folder / "goal-090.parquet"
-    if damage == "shard gone":
-        shard.unlink()
-    elif damage == "shard truncated":
-        shard.write_bytes(shard.read_bytes()[:-10])
-    elif damage == "shard's description gone":
-        shard.with_suffix(".json").unlink()
-    with CountingExecutor(1) as executor:
-        config = dataset_config(load_suite(str(tiny_suite)), "small")
-        progress: list[tuple[int, int]] = []
-        build_dataset(str(tiny_suite), config, folder, executor.run, lambda *now: progress.append(now))
-    assert executor.tasks == ([] if damage == "no manifest" else ["goal-090"])
-    assert progress[-1] == (6, 6)
-    assert shards(folder) == shards(tiny_dataset.folder)
-    assert (folder / "manifest.json").read_bytes() == (tiny_dataset.folder / "manifest.json").read_bytes()
+def test_transitions_are_steps_of_the_simulator(tiny_dataset: CheckpointDataset) -> None:
+    """Each is stepped again from its episode's layout: states, rewards and successes are the recorded ones."""
+    suite = tiny_dataset.suite
+    simulator = simulator_of(suite).open_task(suite.task("goal-000"))
+    expert = simulator.expert()
+    layouts = suite.layouts("goal-000", "train")
+    steps = tiny_dataset.transitions("goal-000", "train")
+    assert set(steps.source[steps.noise_std > 0]) == {"expert"}
+    for start, stop in steps.bounds():
+        obs = simulator.reset(layouts[steps.layout[start]])
+        for t in range(start, stop):
+            # Actions are kept in float32, and were done in float64.
+            np.testing.assert_allclose(steps.observations[t], obs, atol=1e-5)
+            np.testing.assert_allclose(steps.labels[t], expert.act(obs), atol=1e-4)
+            obs, success = simulator.step(steps.actions[t])
+            np.testing.assert_allclose(steps.next_observations[t], obs, atol=1e-5)
+            np.testing.assert_allclose(steps.rewards[t], simulator.reward, atol=1e-4)
+            assert bool(steps.success[t]) == success
 
 
-def test_a_build_that_is_stopped_leaves_whole_shards_only(tiny_suite: Path, tmp_path: Path) -> None:
-    folder, done = tmp_path / "stopped", []
-
-    def stop(count: int, total: int) -> None:
-        done.append(count)
-        if count == 2:
-            raise KeyboardInterrupt
-
-    config = dataset_config(load_suite(str(tiny_suite)), "small")
-    with pytest.raises(KeyboardInterrupt), LocalExecutor(1) as executor:
-        build_dataset(str(tiny_suite), config, folder, executor.run, stop)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "goal-000.json", "goal-000.parquet", "goal-090.json", "goal-090.parquet",
-    ]  # fmt: skip
-    with pytest.raises(DataError, match=r"no dataset at .*: build it with `maa-bench data build`"):
-        CheckpointDataset(folder, load_suite(str(tiny_suite)))
+def test_every_run_acts_some_transitions(tiny_dataset: CheckpointDataset) -> None:
+    rows = set(tiny_dataset.hf("goal-030", ["row_id"])["row_id"])
+    steps = tiny_dataset.transitions("goal-030", "prompt")
+    sources = set(steps.source)
+    assert sources - {"expert"} <= rows
+    assert {source.split("/")[1] for source in sources - {"expert"}} == {"prompt-00", "prompt-01"}
+    assert len(tiny_dataset.transitions("goal-030", "train")) == 0, "nobody trains on an unseen task"
+    columns = tiny_dataset.table(next(iter(tiny_dataset.entries("transitions")))).column_names
+    assert columns == list(TRANSITIONS)
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("damage", [truncate, empty, Path.unlink])
-def test_a_damaged_shard_is_one_clear_error(
-    tiny_cache_copy: Path, tiny_suite: Path, damage: Callable[[Path], None]
-) -> None:
-    (folder,) = (tiny_cache_copy / "datasets").iterdir()
-    damage(folder / "goal-090.parquet")
-    data = CheckpointDataset(folder, load_suite(str(tiny_suite)))
-    data.prompts("goal-030", 2, 0)
-    with pytest.raises(DataError, match=r"goal-090\.parquet.*: delete .*goal-090\.parquet and run|goal-090.*; delete"):
-        data.training_set("unseen")
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"identity": [], "id": "x", "shards": {}}'])
-def test_a_damaged_manifest_is_one_clear_error(tiny_cache_copy: Path, tiny_suite: Path, content: str) -> None:
-    (folder,) = (tiny_cache_copy / "datasets").iterdir()
-    (folder / "manifest.json").write_text(content)
-    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
-        CheckpointDataset(folder, load_suite(str(tiny_suite)))
-
-
-def test_a_dataset_of_other_layouts_is_refused(
-    tiny_dataset: CheckpointDataset, edit_suite: Callable[..., Path]
-) -> None:
-    def shift(arrays: dict[str, np.ndarray]) -> None:
-        arrays["goal-000/test"] = arrays["goal-000/test"] + 0.01
-
-    with pytest.raises(DataError, match="not for tiny as it is now"):
-        CheckpointDataset(tiny_dataset.folder, load_suite(str(edit_suite(layouts=shift))))
-
-
-def test_a_datasets_name_follows_everything_that_decides_its_numbers(edit_suite: Callable[..., Path]) -> None:
-    def name(change: Callable[[dict], None] = lambda data: None, scale: str = "small") -> str:
-        suite = load_suite(str(edit_suite(change)))
-        return dataset_id(suite, dataset_config(suite, scale))  # type: ignore[arg-type]
-
-    assert name() == name()
-    assert name() == name(lambda data: data.update(description="other words")), "words decide no numbers"
-    changed = [
-        name(lambda data: data.update(horizon=99)),
-        name(lambda data: data["tasks"]["goal-000"]["options"].update(goal=[1.0, 0.1])),
-        name(lambda data: data["policy"].update(hidden=[16, 17])),
-        name(lambda data: data["dataset"]["small"].update(updates=251)),
-        name(lambda data: data["splits"]["seen"].update(train=["goal-000"], test=["goal-000"])),
-    ]
-    assert name() not in changed[:4]
-    assert len(set(changed[:4])) == 4
-    assert changed[4] == name(), "the unseen split still trains on the same tasks"
-    assert name(scale="paper") != name()
-
-
-def test_a_task_that_is_never_learned_is_named(edit_suite: Callable[..., Path], tmp_path: Path) -> None:
-    def unlearnable(data: dict) -> None:
-        data["dataset"]["small"].update(updates=2, first_checkpoint=1, train_every=1, prompt_every=1)
-
-    with pytest.raises(DataError, match="task 'goal-000' of tiny: no checkpoint reached success 1 in 2 updates"):
-        build(edit_suite(unlearnable), tmp_path / "data")
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_the_papers_scale_has_its_1500_checkpoints_a_task() -> None:
-    config = dataset_config(load_suite("metaworld-v1"), "paper")
-    per_run = 1 + (config.distill.updates - config.distill.first_checkpoint) // config.train_every
-    assert config.train_runs * per_run >= 1500
-    assert isinstance(config, DatasetConfig)
+def test_an_episode_shows_every_step_once(tiny_dataset: CheckpointDataset) -> None:
+    steps = tiny_dataset.transitions("goal-000", "train")
+    bounds = steps.bounds()
+    assert [stop for _, stop in bounds[:-1]] == [start for start, _ in bounds[1:]]
+    assert bounds[-1][1] == len(steps)
+    for start, stop in bounds:
+        np.testing.assert_array_equal(steps.next_observations[start : stop - 1], steps.observations[start + 1 : stop])
+        assert len(set(steps.episode[start:stop].tolist())) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maa_bench.dataset.build import dataset_config
+from maa_bench.dataset.config import plan_dataset
 from maa_bench.errors import MaaBenchError, SuiteError
 from maa_bench.main_job import run
 from maa_bench.plan import make_plan
@@ -116,15 +116,15 @@ def test_an_unknown_key_at_any_level_names_the_nearest(
 
 def test_an_unknown_dataset_setting_names_the_nearest(edit_suite: EditSuite) -> None:
     suite = load_suite(str(edit_suite(set_key("dataset", "small", "episode", value=2))))
-    with pytest.raises(SuiteError, match=r"'dataset\.small\.episode'\. Did you mean 'episodes'"):
-        dataset_config(suite, "small")
+    with pytest.raises(SuiteError, match=r"'dataset\.small\.episode' is not a setting\. Did you mean 'episodes'"):
+        plan_dataset(suite)
 
 
 @pytest.mark.parametrize("value", [0, -1, "3", 2.5, True])
 def test_a_dataset_size_that_is_no_count_is_refused(edit_suite: EditSuite, value: Any) -> None:
     suite = load_suite(str(edit_suite(set_key("dataset", "small", "episodes", value=value))))
     with pytest.raises(SuiteError, match=r"dataset\.small\.episodes"):
-        dataset_config(suite, "small")
+        plan_dataset(suite)
 
 
 @pytest.mark.parametrize(

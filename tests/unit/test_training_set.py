@@ -149,23 +149,23 @@ def test_no_parameters_of_an_unseen_tasks_or_a_prompt_runs_checkpoint_reach_fit(
     assert len(given) > 1
 
 
-def test_a_checkpoint_that_failed_is_not_trained_on(tiny_dataset: CheckpointDataset) -> None:
+def test_only_checkpoints_of_success_1_are_trained_on(tiny_dataset: CheckpointDataset) -> None:
     expected, trained = 0, 0
     for task in tiny_dataset.suite.split("seen").train:
         rows = tiny_dataset.hf(task, ["role", "success"])
         trained += sum(r == "train" for r in rows["role"])
         expected += sum(r == "train" and s == 1.0 for r, s in zip(rows["role"], rows["success"], strict=True))
-    assert len(tiny_dataset.training_set("seen")) == expected < trained
+    assert len(tiny_dataset.training_set("seen")) == expected <= trained
 
 
 @pytest.mark.parametrize("task", ["goal-000", "goal-030"])
 def test_prompts_never_share_a_run_with_training_rows(tiny_dataset: CheckpointDataset, task: str) -> None:
     data = tiny_dataset.training_set("seen")
     trained = {f"{t}/{run}" for t, run in zip(data.task.tolist(), data.run.tolist(), strict=True)}
-    prompts = tiny_dataset.prompts(task, 11, 0)
-    assert len(set(prompts.sources)) == len(prompts) == 11
+    prompts = tiny_dataset.prompts(task, 12, 0)
+    assert len(set(prompts.sources)) == len(prompts) == 12
     sources = {source.rpartition("/")[0] for source in prompts.sources}
-    assert sources == {f"{task}/prompt-{2 if task == 'goal-000' else 0:02d}"}
+    assert sources == {f"{task}/prompt-00", f"{task}/prompt-01"}
     assert not sources & trained
 
 
@@ -173,7 +173,7 @@ def test_a_prompt_run_starts_from_other_weights_than_any_training_run(tiny_datas
     rows = [tiny_dataset.hf(task, ["role", "seed"]) for task in tiny_dataset.suite.tasks]
     seeds = {role: {s for part in rows for r, s in zip(part["role"], part["seed"], strict=True) if r == role}
              for role in ("train", "prompt")}  # fmt: skip
-    assert seeds == {"train": {0, 1}, "prompt": {1000}}
+    assert seeds == {"train": {0, 1}, "prompt": {1000, 1001}}
 
 
 def test_a_prompt_set_has_no_parameters(tiny_dataset: CheckpointDataset) -> None:
@@ -195,8 +195,8 @@ def test_prompts_are_drawn_by_seed_and_fewer_shots_are_a_prefix(tiny_dataset: Ch
 
 
 def test_more_shots_than_prompts_are_refused(tiny_dataset: CheckpointDataset) -> None:
-    with pytest.raises(ProtocolError, match=r"--shots 12: dataset .* has 11 prompts of task 'goal-030'"):
-        tiny_dataset.prompts("goal-030", 12, 0)
+    with pytest.raises(ProtocolError, match=r"--shots 13: dataset .* has 12 prompts of task 'goal-030'"):
+        tiny_dataset.prompts("goal-030", 13, 0)
 
 
 def test_a_dataset_of_another_suite_is_refused(tiny_dataset: CheckpointDataset, tiny_suite: Path) -> None:
@@ -204,3 +204,31 @@ def test_a_dataset_of_another_suite_is_refused(tiny_dataset: CheckpointDataset, 
 
     with pytest.raises(DataError, match="was made for tiny, not for toy-v1"):
         CheckpointDataset(tiny_dataset.folder, load_suite("toy-v1"))
+
+
+def test_transitions_come_from_training_tasks_and_train_runs_only(tiny_dataset: CheckpointDataset) -> None:
+    given = tiny_dataset.training_set("unseen").transitions
+    assert tuple(given) == tiny_dataset.suite.split("unseen").train
+    steps = given["goal-000"]
+    acted = set(steps.source) - {"expert"}
+    assert acted
+    assert all("/train-" in source for source in acted)
+    with pytest.raises(KeyError):
+        given["goal-030"]
+
+
+@pytest.mark.parametrize("source", ["partial", "expert"])
+def test_prompts_of_other_sources(tiny_dataset: CheckpointDataset, source: str) -> None:
+    n = tiny_dataset.n_prompts("goal-030", source)
+    assert n >= 1
+    prompts = tiny_dataset.prompts("goal-030", n, 0, source)
+    assert len(set(prompts.sources)) == n
+    goal = np.array([0.866, 0.5])
+    assert (np.linalg.norm(prompts.behaviors.outcome[:, 0, :2] - goal, axis=1) <= 0.1 + 1e-6).all()
+    success = {row["row_id"]: row["success"] for row in tiny_dataset.hf("goal-030", ["row_id", "success"])}
+    if source == "partial":
+        assert all(0.0 < success[name] < 1.0 for name in prompts.sources)
+    else:
+        assert all(name.startswith("goal-030/expert/") for name in prompts.sources)
+    with pytest.raises(ProtocolError, match=rf"has {n} prompts of task 'goal-030' \(source '{source}'\)"):
+        tiny_dataset.prompts("goal-030", n + 1, 0, source)

@@ -1,0 +1,231 @@
+"""Building a dataset: the same bytes however it is cut, killed or resumed; what cannot be built is one clear line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maa_bench.dataset import build as building
+from maa_bench.dataset.build import build_dataset, expected_bytes
+from maa_bench.dataset.config import DatasetPlan, plan_dataset
+from maa_bench.dataset.jobs import RunsJob
+from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.errors import DataError, MaaBenchError
+from maa_bench.execution.local import LocalExecutor
+from maa_bench.progress import Progress
+from maa_bench.suite import load_suite
+
+
+def build(suite: Path, folder: Path, workers: int = 1) -> DatasetPlan:
+    plan = plan_dataset(load_suite(str(suite)))
+    with LocalExecutor(workers) as executor:
+        build_dataset(plan, folder, executor, Progress(quiet=True))
+    return plan
+
+
+def shared_files(folder: Path) -> dict[str, bytes]:
+    """All but the builder's own."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in sorted(found.items()) if not name.startswith(".build/")}
+
+
+def test_two_workers_build_the_same_bytes_as_one(
+    tiny_suite: Path, tiny_dataset: CheckpointDataset, tmp_path: Path
+) -> None:
+    build(tiny_suite, tmp_path / "again", workers=2)
+    assert shared_files(tmp_path / "again") == shared_files(tiny_dataset.folder)
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (tiny_dataset.folder / "manifest.json").read_bytes()
+
+
+class CountingExecutor(LocalExecutor):
+    """Remembers the runs that it was asked to train."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.trained: list[str] = []
+
+    def run(self, jobs, *how):  # type: ignore[no-untyped-def]
+        self.trained += [f"{run.task}/{run.name}" for job in jobs if isinstance(job, RunsJob) for run in job.runs]
+        super().run(jobs, *how)
+
+
+GROUP = [f"goal-090/{run}" for run in ("train-00", "train-01", "prompt-00", "prompt-01")]
+"""Runs that are trained together."""
+
+
+@pytest.mark.parametrize(
+    ("damaged", "trained"),
+    [
+        ("manifest.json", []),
+        ("checkpoints/goal-090/train-01.parquet", GROUP),
+        (".build/checkpoints/goal-090/train-01.json", GROUP),
+        ("transitions/goal-090/prompt-00.parquet", GROUP),
+        ("transitions/goal-090/expert-00.parquet", []),
+    ],
+)
+@pytest.mark.parametrize("how", ["gone", "truncated"])
+def test_a_build_goes_on_where_it_stopped(
+    tiny_suite: Path, tiny_dataset: CheckpointDataset, tmp_path: Path, damaged: str, trained: list[str], how: str
+) -> None:
+    folder = tmp_path / "resumed"
+    shutil.copytree(tiny_dataset.folder, folder)
+    (folder / "manifest.json").unlink()
+    path = folder / damaged
+    if path.exists():
+        path.unlink() if how == "gone" else path.write_bytes(path.read_bytes()[:-10])
+    with CountingExecutor() as executor:
+        build_dataset(plan_dataset(load_suite(str(tiny_suite))), folder, executor, Progress(quiet=True))
+    assert executor.trained == trained
+    assert shared_files(folder) == shared_files(tiny_dataset.folder)
+
+
+def test_a_build_that_is_stopped_leaves_whole_shards_and_goes_on(
+    tiny_suite: Path, tiny_dataset: CheckpointDataset, tmp_path: Path
+) -> None:
+    folder, plan, done = tmp_path / "stopped", plan_dataset(load_suite(str(tiny_suite))), []
+
+    def reported(index: int, result: object) -> tuple[()]:
+        done.append(index)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return ()
+
+    whole = shared_files(tiny_dataset.folder)
+    groups = [RunsJob(plan, tuple(plan.runs(task)), folder) for task in plan.tasks]
+    with LocalExecutor(1) as executor:
+        building._record_experts(plan, folder, executor, Progress(quiet=True), {})
+        with pytest.raises(KeyboardInterrupt):
+            executor.run(groups, reported)
+    there = shared_files(folder)
+    assert there.items() <= whole.items()
+    assert sum(name.startswith("checkpoints/") for name in there) == 8
+    with pytest.raises(DataError, match=r"no dataset at .*: build it with `maa-bench data build`"):
+        CheckpointDataset(folder, load_suite(str(tiny_suite)))
+    with CountingExecutor() as executor:
+        build_dataset(plan, folder, executor, Progress(quiet=True))
+    assert len(executor.trained) == 12
+    assert shared_files(folder) == whole
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, Path.unlink])
+def test_a_damaged_shard_is_one_clear_error(
+    tiny_cache_copy: Path, tiny_suite: Path, damage: Callable[[Path], None]
+) -> None:
+    (folder,) = (tiny_cache_copy / "datasets").iterdir()
+    damage(folder / "checkpoints/goal-090/train-01.parquet")
+    data = CheckpointDataset(folder, load_suite(str(tiny_suite)))
+    data.prompts("goal-030", 2, 0)
+    with pytest.raises(DataError, match=r"goal-090/train-01\.parquet.*[:;] delete .*train-01\.parquet and run"):
+        data.training_set("unseen")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"identity": [], "id": "x", "shards": {}}'])
+def test_a_damaged_manifest_is_one_clear_error(tiny_cache_copy: Path, tiny_suite: Path, content: str) -> None:
+    (folder,) = (tiny_cache_copy / "datasets").iterdir()
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+        CheckpointDataset(folder, load_suite(str(tiny_suite)))
+
+
+def test_a_dataset_of_other_layouts_is_refused(
+    tiny_dataset: CheckpointDataset, edit_suite: Callable[..., Path]
+) -> None:
+    def shift(arrays: dict[str, np.ndarray]) -> None:
+        arrays["goal-000/test"] = arrays["goal-000/test"] + 0.01
+
+    with pytest.raises(DataError, match="not for tiny as it is now"):
+        CheckpointDataset(tiny_dataset.folder, load_suite(str(edit_suite(layouts=shift))))
+
+
+def test_a_datasets_name_follows_everything_that_decides_its_numbers(edit_suite: Callable[..., Path]) -> None:
+    def name(change: Callable[[dict], None] = lambda data: None, scale: str = "small") -> str:
+        return plan_dataset(load_suite(str(edit_suite(change))), scale).id  # type: ignore[arg-type]
+
+    assert name() == name()
+    assert name() == name(lambda data: data.update(description="other words")), "words decide no numbers"
+    changed = [
+        name(lambda data: data.update(horizon=99)),
+        name(lambda data: data["tasks"]["goal-000"]["options"].update(goal=[1.0, 0.1])),
+        name(lambda data: data["policy"].update(hidden=[16, 17])),
+        name(lambda data: data["dataset"]["small"]["distill"].update(updates=251)),
+        name(lambda data: data["dataset"]["small"]["experts"].update(burst=11)),
+        name(lambda data: data["splits"]["seen"].update(train=["goal-000"], test=["goal-000"])),
+    ]
+    assert name() not in changed[:5]
+    assert len(set(changed[:5])) == 5
+    assert changed[5] == name(), "the unseen split still trains on the same tasks"
+    assert name(scale="paper") != name()
+
+
+def test_a_task_that_is_never_learned_is_named(edit_suite: Callable[..., Path], tmp_path: Path) -> None:
+    def unlearnable(data: dict) -> None:
+        data["dataset"]["small"]["distill"].update(updates=2, first_checkpoint=1)
+
+    with pytest.raises(DataError, match=r"task 'goal-000' of tiny: no checkpoint of train-00, .* reached success 1"):
+        build(edit_suite(unlearnable), tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("checkpoints/**/*.*")), "nothing half-written"
+
+
+def test_too_little_disk_is_said_before_any_work(
+    tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_dataset(load_suite(str(tiny_suite)))
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda _: SimpleNamespace(free=expected_bytes(plan) - 1))
+    with pytest.raises(DataError, match=r"needs about .* GB in .*, where .* GB are free: make room") as caught:
+        build(tiny_suite, tmp_path / "data")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_expected_size_is_about_the_real_one(tiny_dataset: CheckpointDataset) -> None:
+    real = sum(entry["bytes"] for entry in tiny_dataset.shards.values())
+    assert 0.3 * real < expected_bytes(plan_dataset(tiny_dataset.suite)) < 4 * real
+
+
+@pytest.mark.parametrize(("per_task", "wanted"), [(1500, 1500), (500, 500), (155, 160), (1, 10)])
+def test_per_task_is_divided_among_ten_runs(per_task: int, wanted: int) -> None:
+    plan = plan_dataset(load_suite("metaworld-v1"), per_task=per_task)
+    for task, role in (("window-open", "train"), ("window-close", "prompt")):
+        runs = [run for run in plan.runs(task) if run.role == role]
+        assert len(runs) == 10
+        assert len({run.seed for run in runs}) == 10
+        assert sum(run.verified for run in runs) == wanted
+    assert {run.role for run in plan.runs("window-open")} == {"train", "validation", "prompt"}
+    assert {run.role for run in plan.runs("window-close")} == {"prompt"}
+
+
+def test_the_papers_scale_is_1500_a_task() -> None:
+    suite = load_suite("metaworld-v1")
+    assert plan_dataset(suite, "paper").id == plan_dataset(suite, per_task=1500).id
+    assert plan_dataset(suite, "paper").config.episodes >= 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"per_task": 0}, "--per-task must be at least 1, not 0"),
+        ({"tasks": ("goal-001",)}, "no task 'goal-001'. Did you mean"),
+        ({"producer": "distil"}, "unknown producer 'distil'. Did you mean 'distill'"),
+        ({"changes": {"update": 3}}, "'distill.update' is not a setting. Did you mean 'updates'"),
+        ({"changes": {"updates": 0}}, "'distill.updates' must be a whole number of at least 1, not 0"),
+        ({"changes": {"bootstrap": 1}}, "'distill.bootstrap' must be true or false, not 1"),
+        ({"changes": {"learning_rate": "fast"}}, "'distill.learning_rate' must be a number above 0, not 'fast'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(tiny_suite: Path, options: dict, message: str) -> None:
+    with pytest.raises(MaaBenchError) as caught:
+        plan_dataset(load_suite(str(tiny_suite)), **options)
+    assert message in str(caught.value)
