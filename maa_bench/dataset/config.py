@@ -41,7 +41,7 @@ class DatasetConfig:
     prompt_runs: int = 1
     unseen_runs: int = 1
     per_run: int = 32
-    partial_prompts: int = 16
+    partial_prompts: int = 4
     partial_per_run: int = 0
     episodes: int = 3
     near_duplicate: float = 1e-3
@@ -68,11 +68,11 @@ CONFIGS: dict[Scale, DatasetConfig] = {
         prompt_runs=2,
         unseen_runs=PER_TASK_RUNS,
         per_run=150,
-        partial_prompts=160,
+        partial_prompts=100,
         partial_per_run=4,
         episodes=5,
         run_episodes=8,
-        experts=ExpertConfig(demonstrations=200),
+        experts=ExpertConfig(demonstrations=200, noise_std=(0.0, 0.1, 0.2, 0.5)),
     ),
 }
 

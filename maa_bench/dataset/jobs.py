@@ -23,6 +23,9 @@ from maa_bench.files import sha256_of, write_json
 ROWS = "rows"
 """The stage that a job reports: checkpoints of success 1 so far."""
 
+BUILD = "build"
+"""Folder inside a dataset's that is the builder's own: what is finished, and what producers want to find again."""
+
 Entry = dict[str, Any]
 """What the manifest says of one shard, and `seconds`, which it does not."""
 
@@ -44,7 +47,7 @@ def expert_shard(task: str) -> str:
 
 def entry_path(folder: Path, shard: str) -> Path:
     """Where a build keeps the entry of a finished shard."""
-    return (folder / ".build" / shard).with_suffix(".json")
+    return (folder / BUILD / shard).with_suffix(".json")
 
 
 def finished_entry(folder: Path, shard: str) -> Entry | None:
@@ -151,7 +154,7 @@ class RunsJob:
 
     def _work_folder(self) -> Path:
         first = self.runs[0]
-        work = self.folder / ".build" / "work" / f"{first.task}.{first.name}"
+        work = self.folder / BUILD / "work" / f"{first.task}.{first.name}"
         work.mkdir(parents=True, exist_ok=True)
         return work
 

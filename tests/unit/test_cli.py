@@ -222,27 +222,28 @@ def test_dry_run_counts_and_does_nothing(cli: Cli, tiny: list[str], tiny_cache_c
 
 def test_data_build_and_info(cli: Cli, edit_suite: Callable[..., Path], tmp_path: Path) -> None:
     def smaller(data: dict[str, Any]) -> None:
-        data["dataset"]["small"].update(updates=170, train_runs=1)
+        data["dataset"]["small"].update(per_run=2, train_runs=1)
 
     options = ["--suite", edit_suite(smaller), "--cache-dir", tmp_path / "cache"]
     one_line(cli("data", "info", *options), "no dataset", "data build")
     assert not (tmp_path / "cache").exists()
     built = cli("data", "build", *options, "--workers", "1")
     assert built.code == 0
-    assert "dataset: 6/6 tasks" in built.err
+    assert "experts: 6/6 tasks" in built.err
+    assert "checkpoints: 32/32 checkpoints" in built.err
     folder = built.out.strip()
     info = json.loads(cli("data", "info", *options, "--json").out)
     assert info["folder"] == folder
     assert info["bytes"] > 10_000
     assert [task["task"] for task in info["tasks"]][:2] == ["goal-000", "goal-090"]
-    assert [run["run"] for run in info["tasks"][0]["runs"]] == ["train-00", "prompt-01"]
+    assert [run["run"] for run in info["tasks"][0]["runs"]] == ["train-00", "prompt-00", "prompt-01"]
     assert sum(run["rows"] for run in info["tasks"][0]["runs"]) == info["tasks"][0]["rows"]
     assert {run["role"] for run in info["tasks"][-1]["runs"]} == {"prompt"}
     text = cli("data", "info", *options).out
     assert info["id"] in text
     assert "goal-210" in text
 
-    shard = Path(folder) / "goal-090.parquet"
+    shard = Path(folder) / "checkpoints/goal-090/train-00.parquet"
     shard.write_bytes(shard.read_bytes()[:-100])
     one_line(cli("data", "info", *options), str(shard), "truncated")
     shard.unlink()
@@ -307,7 +308,7 @@ def test_cache_of_another_version(cli: Cli, tiny: list[str], tmp_path: Path) -> 
 
 
 def test_truncated_shard(cli: Cli, tiny: list[str], tiny_cache_copy: Path) -> None:
-    (shard,) = tiny_cache_copy.glob("datasets/*/goal-090.parquet")
+    (shard,) = tiny_cache_copy.glob("datasets/*/checkpoints/goal-090/train-00.parquet")
     shard.write_bytes(shard.read_bytes()[:-10])
     one_line(cli(*tiny, "--method", "random_seen", "--cache-dir", tiny_cache_copy), str(shard), "truncated", "delete")
 

@@ -31,7 +31,7 @@ def build(suite: Path, folder: Path, workers: int = 1) -> DatasetPlan:
 def shared_files(folder: Path) -> dict[str, bytes]:
     """All but the builder's own."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in sorted(found.items()) if not name.startswith(".build/")}
+    return {name: path.read_bytes() for name, path in sorted(found.items()) if not name.startswith("build/")}
 
 
 def test_two_workers_build_the_same_bytes_as_one(
@@ -63,7 +63,7 @@ GROUP = [f"goal-090/{run}" for run in ("train-00", "train-01", "prompt-00", "pro
     [
         ("manifest.json", []),
         ("checkpoints/goal-090/train-01.parquet", GROUP),
-        (".build/checkpoints/goal-090/train-01.json", GROUP),
+        ("build/checkpoints/goal-090/train-01.json", GROUP),
         ("transitions/goal-090/prompt-00.parquet", GROUP),
         ("transitions/goal-090/expert-00.parquet", []),
     ],

@@ -99,7 +99,11 @@ def content(folder: Path, pattern: str) -> dict[str, bytes]:
 
 
 def assert_same_results(one: Path, two: Path) -> None:
-    for pattern in ("results/*/*/episodes.parquet", "results/*/*/candidates.safetensors", "cache/datasets/*/*.parquet"):
+    for pattern in (
+        "results/*/*/episodes.parquet",
+        "results/*/*/candidates.safetensors",
+        "cache/datasets/*/*/*/*.parquet",
+    ):
         here, there = content(one, pattern), content(two, pattern)
         assert here
         assert here == there, pattern

@@ -448,8 +448,8 @@ def test_an_empty_cache_says_so_and_builds_the_dataset(
     assert captured.out == ""
     lines = captured.err.splitlines()
     assert lines[0].startswith("no dataset tiny-")
-    assert "building it (small scale)" in lines[0]
-    assert any(line.startswith("dataset: 6/6 tasks in ") for line in lines)
+    assert lines[0].endswith("building it")
+    assert any(line.startswith("checkpoints: 96/96 checkpoints in ") for line in lines)
     assert any(line.startswith("evaluate: ") and "episodes in" in line for line in lines)
     (old,), (new,) = (tiny_cache / "datasets").iterdir(), (tmp_path / "new" / "datasets").iterdir()
     assert new.name == old.name

@@ -59,7 +59,7 @@ class Distill:
     def settings(self, scale: Scale) -> DistillConfig:
         """See `Producer`."""
         return (
-            DistillConfig() if scale == "small" else DistillConfig(updates=4000, first_checkpoint=1000, bootstrap=True)
+            DistillConfig() if scale == "small" else DistillConfig(updates=5000, first_checkpoint=2000, bootstrap=True)
         )
 
     def groups(self, runs: Sequence[TrainingRun], settings: DistillConfig) -> list[list[TrainingRun]]:
