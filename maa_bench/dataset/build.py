@@ -80,7 +80,7 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
     _record_experts(plan, folder, executor, progress, entries)
     _train_runs(plan, folder, executor, progress, device, entries)
     _write_manifest(plan, folder, entries)
-    write_card(folder, plan.suite)
+    write_card(CheckpointDataset(folder, plan.suite))
 
 
 def _record_experts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,42 @@ TRANSITIONS: dict[str, str] = {
     "success": "whether the step was a success",
 }
 
+UNITS: dict[str, str] = {
+    "step": "gradient steps",
+    "env_step": "environment steps",
+    "success": "share of episodes",
+    "first_success_steps": "environment steps",
+    "observations": "the simulator's",
+    "actions": "1 = the largest action",
+    "outcome": "the simulator's",
+}
+"""Units of those `COLUMNS` that are measured."""
+
+TRANSITION_UNITS: dict[str, str] = {
+    "step": "environment steps",
+    "noise_std": "1 = the largest action",
+    "observation": "the simulator's",
+    "action": "1 = the largest action",
+    "expert_action": "1 = the largest action",
+    "reward": "the simulator's",
+    "next_observation": "the simulator's",
+}
+"""Units of those `TRANSITIONS` that are measured."""
+
+
+def shapes(spec: PolicySpec) -> dict[str, tuple[int, ...]]:
+    """What the flat vectors of both tables are, row-major, by column; (n,) is a vector itself."""
+    return {
+        "params": (spec.n_params,),
+        "observations": (SEGMENT, spec.obs_dim),
+        "actions": (SEGMENT, spec.action_dim),
+        "outcome": (OUTCOME, spec.obs_dim),
+        "observation": (spec.obs_dim,),
+        "action": (spec.action_dim,),
+        "expert_action": (spec.action_dim,),
+        "next_observation": (spec.obs_dim,),
+    }
+
 
 def arrow_schema(spec: PolicySpec) -> pa.Schema:
     """The Arrow types of `COLUMNS`; vectors are fixed-size lists of float32."""
@@ -77,13 +114,9 @@ def arrow_schema(spec: PolicySpec) -> pa.Schema:
         "episodes": pa.int32(),
         "layouts": pa.list_(pa.int32()),
         "first_success_steps": pa.list_(pa.int32()),
-        "params": _vector(spec.n_params),
         "behavior_layout": pa.int32(),
-        "observations": _vector(SEGMENT * spec.obs_dim),
-        "actions": _vector(SEGMENT * spec.action_dim),
-        "outcome": _vector(OUTCOME * spec.obs_dim),
     }
-    return _schema(COLUMNS, types)
+    return _schema(COLUMNS, types, spec)
 
 
 def transitions_schema(spec: PolicySpec) -> pa.Schema:
@@ -95,27 +128,21 @@ def transitions_schema(spec: PolicySpec) -> pa.Schema:
         "step": pa.int32(),
         "layout": pa.int32(),
         "noise_std": pa.float32(),
-        "observation": _vector(spec.obs_dim),
-        "action": _vector(spec.action_dim),
-        "expert_action": _vector(spec.action_dim),
         "reward": pa.float32(),
-        "next_observation": _vector(spec.obs_dim),
         "success": pa.bool_(),
     }
-    return _schema(TRANSITIONS, types)
+    return _schema(TRANSITIONS, types, spec)
 
 
-def _vector(n: int) -> pa.DataType:
+def _schema(columns: Mapping[str, str], types: Mapping[str, Any], spec: PolicySpec) -> pa.Schema:
+    """Columns of `shapes` are vectors, others without a type are strings; each carries its description."""
     import pyarrow as pa
 
-    return pa.list_(pa.float32(), n)
-
-
-def _schema(columns: Mapping[str, str], types: Mapping[str, Any]) -> pa.Schema:
-    """Columns without a type are strings; each carries its description."""
-    import pyarrow as pa
-
-    fields = [pa.field(name, types.get(name, pa.string()), metadata={"description": columns[name]}) for name in columns]
+    vectors = {name: pa.list_(pa.float32(), prod(shape)) for name, shape in shapes(spec).items()}
+    fields = [
+        pa.field(name, {**vectors, **types}.get(name, pa.string()), metadata={"description": columns[name]})
+        for name in columns
+    ]
     return pa.schema(fields)
 
 
