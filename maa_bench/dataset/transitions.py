@@ -58,7 +58,8 @@ class Transitions:
     def bounds(self) -> list[tuple[int, int]]:
         """(start, stop) of every episode, in order."""
         starts = np.flatnonzero(np.diff(self.episode, prepend=-1))
-        return [*zip(starts.tolist(), [*starts[1:].tolist(), len(self)], strict=True)]
+        stops = [*starts[1:].tolist(), len(self)][: len(starts)]
+        return [*zip(starts.tolist(), stops, strict=True)]
 
 
 @dataclass
