@@ -37,6 +37,9 @@ MAP_ROWS_A_RUN, MAP_ROWS = 40, 2000
 MARKERS = "osD^v<>PX*phHd8"
 """Of run 00, 01, ...; then from the beginning."""
 
+MARKER_SIZES = {"train": 1.6, "validation": 2.8, "prompt": 4.0}
+"""Most checkpoints lie on one line, success 1: the larger ones are drawn below, so that all roles show."""
+
 
 def write_plots(data: CheckpointDataset, folder: Path) -> list[Path]:
     """Write all figures into a folder, which is made; returns their paths.
@@ -73,7 +76,7 @@ def _write(figure: Figure, stem: Path) -> list[Path]:
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": 200}, "svg": {"metadata": {"Date": None}}}
     for suffix, options in formats.items():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, bbox_inches="tight", **options)
+        figure.savefig(buffer, format=suffix, **options)
         path = stem.with_suffix(f".{suffix}")
         write_bytes(path, buffer.getvalue())
         paths.append(path)
@@ -136,6 +139,7 @@ def success_by_step(rows: pd.DataFrame) -> Figure:
     import seaborn as sns
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
 
     tasks, colors = list(dict.fromkeys(rows["task"])), _role_colors()
     columns = min(COLUMNS, len(tasks))
@@ -144,10 +148,12 @@ def success_by_step(rows: pd.DataFrame) -> Figure:
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, task in zip(grid.flat, tasks, strict=False):
         own = rows[rows["task"] == task]
-        sns.lineplot(
-            own, x="step", y="success", hue="role", units="run", estimator=None, sort=False, ax=axes, legend=False,
-            palette=colors, marker="o", markersize=2.5, markeredgewidth=0, linewidth=0.7, alpha=0.7,
-        )  # fmt: skip
+        for role in (role for role in reversed(ROLES) if role in set(own["role"])):
+            sns.lineplot(
+                own[own["role"] == role], x="step", y="success", units="run", estimator=None, sort=False, ax=axes,
+                color=colors[role], marker="o", markersize=MARKER_SIZES[role], markeredgewidth=0, linewidth=0.7,
+            )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.set(title=task, xlabel="", ylabel="", ylim=(-0.07, 1.07), yticks=[0, 0.5, 1])
     if 0 < 10 * rows["step"].min() <= rows["step"].max():  # early checkpoints lie close together
         grid[0, 0].set_xscale("log")
@@ -216,9 +222,10 @@ def parameter_map(names: pd.DataFrame, params: Any, panels: dict[str, list[str]]
         scores, shares = principal_components(params, 2)
         for axes, (title, tasks) in zip(line, panels.items(), strict=True):
             _draw_map(axes, names, scores, tasks)
-            axes.set(title=f"{what}: {title}", xlabel=f"component 1 ({shares[0]:.0%} of the variance)", ylabel="")
-        line[0].set_ylabel(f"component 2 ({shares[1]:.0%})")
+            axes.set(title=title, xlabel=f"component 1 ({shares[0]:.0%} of the variance)", ylabel="")
+        line[0].set_ylabel(f"{what}\ncomponent 2 ({shares[1]:.0%})")
     for axes in grid[1]:
+        axes.set_title("")
         axes.get_legend().remove()
     return figure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from maa_bench.cli.data.build import build
+from maa_bench.cli.data.card import card
 from maa_bench.cli.data.info import info
 from maa_bench.cli.options import examples
 
@@ -35,6 +36,13 @@ _app.command(
 _app.command(
     epilog=examples(
         ("maa-bench data info", "rows, runs and success of every task"),
+        ("maa-bench data info --diversity --plots figures", "how different the checkpoints are, and figures"),
         ("maa-bench data info --suite toy-v1 --json", "for programs"),
     )
 )(info)
+_app.command(
+    epilog=examples(
+        ("maa-bench data card", "write README.md again into the dataset's folder"),
+        ("maa-bench data card --suite toy-v1 --output -", "print it"),
+    )
+)(card)
