@@ -130,8 +130,11 @@ def test_diversity_is_shown_and_given(cli: Cli, tiny_dataset: CheckpointDataset)
     assert f"{spread['median']:.3f} [{spread['low']:.3f}, {spread['high']:.3f}]" in text
 
 
-def test_figures(cli: Cli, tiny_dataset: CheckpointDataset, tmp_path: Path) -> None:
-    about = json.loads(cli("info", tiny_dataset.folder, "--plots", tmp_path / "figures", "--json").out)
+def test_figures(cli: Cli, copy: CheckpointDataset, tmp_path: Path) -> None:
+    shards = {shard: e for shard, e in copy.shards.items() if e["task"] in ("goal-000", "goal-030")}
+    (copy.folder / "manifest.json").write_text(json.dumps({**copy.manifest, "shards": shards}))
+    few = CheckpointDataset(copy.folder, copy.suite)
+    about = json.loads(cli("info", few.folder, "--plots", tmp_path / "figures", "--json").out)
     assert [Path(path).name for path in about["plots"]] == [f"{name}.{s}" for name in FIGURES for s in ("png", "svg")]
     for path in map(Path, about["plots"]):
         if path.suffix == ".png":
@@ -145,7 +148,7 @@ def test_figures(cli: Cli, tiny_dataset: CheckpointDataset, tmp_path: Path) -> N
     import matplotlib.pyplot as plt
 
     before = dict(mpl.rcParams)
-    for path in write_plots(tiny_dataset, tmp_path / "again"):
+    for path in write_plots(few, tmp_path / "again"):
         assert path.read_bytes() == (tmp_path / "figures" / path.name).read_bytes(), path.name
     assert dict(mpl.rcParams) == before, "matplotlib is left as it was"
     assert plt.get_fignums() == []
