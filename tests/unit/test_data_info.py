@@ -203,3 +203,12 @@ def test_bad_input_is_one_line(cli: Cli, copy: CheckpointDataset, tmp_path: Path
     assert cli("card", copy.folder).code == 0, "the manifest is enough"
     path.unlink()
     one_line(cli("info", copy.folder), str(path), "data build")
+
+
+def test_a_dataset_without_transitions_has_no_expert_prompts(copy: CheckpointDataset) -> None:
+    copy.shards = copy.entries("checkpoints")
+    about = summary(copy)
+    assert about["transitions"] == 0
+    assert {task["prompts"]["expert"] for task in about["tasks"]} == {0}
+    assert "load_dataset" in card_text(copy)
+    assert "transitions" not in card_text(copy).partition("## Columns")[0].partition("## Contents")[0]
