@@ -6,6 +6,7 @@ import typer
 
 from maa_bench.cli.data.build import build
 from maa_bench.cli.data.info import info
+from maa_bench.cli.data.verify import verify
 from maa_bench.cli.options import examples
 
 _app = typer.Typer(
@@ -38,3 +39,9 @@ _app.command(
         ("maa-bench data info --suite toy-v1 --json", "for programs"),
     )
 )(info)
+_app.command(
+    epilog=examples(
+        ("maa-bench data verify", "the default dataset: every row, and 200 checkpoints rolled out again"),
+        ("maa-bench data verify ./my-dataset --sample 0", "a folder, without rolling anything out"),
+    )
+)(verify)
