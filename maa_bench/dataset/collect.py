@@ -38,6 +38,7 @@ class RunRows:
         plan: the dataset.
         simulator: the run's task.
         number: the run's index among the task's, which decides where its walk over the layouts begins.
+        measured: snapshots that were rolled out so far, which decides how far that walk has come.
         rows: kept ones so far, with the columns of `schema.COLUMNS`.
         kept: their number by kind.
         duplicates: snapshots that were dropped because they hardly differ from the row kept last.
@@ -49,6 +50,7 @@ class RunRows:
     plan: DatasetPlan
     simulator: TaskSimulator
     number: int
+    measured: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     duplicates: int = 0
@@ -62,7 +64,7 @@ class RunRows:
         # Coprime to the number of layouts, so that in time every layout comes first, which is the one that is shown.
         self._stride = next(s for s in itertools.count(episodes) if math.gcd(s, len(self._layouts)) == 1)
         self._versions = json.dumps({**dict(suite.versions), "maa-bench": version("maa-bench")}, sort_keys=True)
-        self._episodes, self._measured = episodes, 0
+        self._episodes = episodes
 
     def wants(self, kind: str) -> bool:
         """Whether the run still lacks checkpoints of that kind."""
@@ -75,8 +77,8 @@ class RunRows:
             return
         suite, task = self.plan.suite, self.run.task
         policy = PackedPolicy(suite.policy, snapshot.params)
-        start = (self.number * self._episodes + self._measured * self._stride) % len(self._layouts)
-        self._measured += 1
+        start = (self.number * self._episodes + self.measured * self._stride) % len(self._layouts)
+        self.measured += 1
         chosen = [(start + i) % len(self._layouts) for i in range(self._episodes)]
         firsts, steps = first_success_steps(self.simulator, policy, self._layouts[chosen], suite.horizon)
         self.env_steps += steps

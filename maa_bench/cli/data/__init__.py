@@ -6,6 +6,7 @@ import typer
 
 from maa_bench.cli.data.build import build
 from maa_bench.cli.data.info import info
+from maa_bench.cli.data.share import pull, push
 from maa_bench.cli.data.verify import verify
 from maa_bench.cli.options import examples
 
@@ -45,3 +46,15 @@ _app.command(
         ("maa-bench data verify ./my-dataset --sample 0", "a folder, without rolling anything out"),
     )
 )(verify)
+_app.command(
+    epilog=examples(
+        ("maa-bench data push user/name", "the default dataset, to the Hugging Face Hub (token: hf auth login)"),
+        ("maa-bench data push ./shared toy-v1-3f2a90c1d4", "one of the cache, to a folder"),
+    )
+)(push)
+_app.command(
+    epilog=examples(
+        ("maa-bench data pull user/name", "from the Hugging Face Hub into the cache"),
+        ("maa-bench data pull ./shared", "from a folder"),
+    )
+)(pull)
