@@ -165,8 +165,8 @@ def _check_target(data: CheckpointDataset, target: Path, overwrite: bool) -> Non
     strange = others - {CARD, MANIFEST, ".build", *TABLES}
     if found is None or strange:
         raise DataError(
-            f"{target} holds other files ({one_line(min(strange or others))}), which are never replaced: choose a new or "
-            "empty folder"
+            f"{target} holds other files ({one_line(min(strange or others))}), which are never replaced: choose a new "
+            "or empty folder"
         )
     if found.get("id") != data.id and not overwrite:
         raise DataError(
