@@ -23,7 +23,7 @@ class Verified:
     Attributes:
         shards, bytes: files read from end to end.
         checkpoints, transitions: rows of them.
-        rerolled, episodes, tasks: checkpoints that were rolled out again, in so many episodes of so many tasks.
+        rerolled, tasks: checkpoints that were rolled out again, and of how many tasks.
         problems: what is wrong.
     """
 
@@ -91,7 +91,8 @@ def raise_problems(data: CheckpointDataset, problems: Problems) -> None:
     more = problems.count - len(problems.told)
     told = "; ".join(problems.told) + (f"; and {more} more" if more else "")
     raise DataError(
-        f"dataset {data.folder} is not sound: {told}. Delete the shards that are named and build or pull it again"
+        f"dataset {data.folder} is not sound: {told}. Delete the shards that are named, and build, pull or import it "
+        "again"
     )
 
 

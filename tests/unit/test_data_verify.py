@@ -27,7 +27,7 @@ SHARD = "checkpoints/goal-090/train-00.parquet"
 OTHER = "checkpoints/goal-090/train-01.parquet"
 STEPS = "transitions/goal-090/train-00.parquet"
 EXPERTS = "transitions/goal-090/expert-00.parquet"
-RENEW = "Delete the shards that are named and build or pull it again"
+RENEW = "Delete the shards that are named, and build, pull or import it again"
 
 Row = dict[str, Any]
 Verify = Callable[..., tuple[int, str, str]]
