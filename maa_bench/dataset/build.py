@@ -79,7 +79,7 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
     entries = {shard: entry for shard, entry in found.items() if entry is not None}
     _record_experts(plan, folder, executor, progress, entries)
     _train_runs(plan, folder, executor, progress, device, entries)
-    _write_manifest(plan, folder, entries)
+    write_manifest(plan, folder, entries)
     write_card(CheckpointDataset(folder, plan.suite))
 
 
@@ -143,12 +143,8 @@ def shards_of(plan: DatasetPlan) -> list[str]:
     return shards
 
 
-def _run_shards(plan: DatasetPlan, run: TrainingRun) -> list[str]:
-    transitions = [run_transitions_shard(run)] if plan.config.run_episodes else []
-    return [checkpoint_shard(run), *transitions]
-
-
-def _write_manifest(plan: DatasetPlan, folder: Path, entries: dict[str, Entry]) -> None:
+def write_manifest(plan: DatasetPlan, folder: Path, entries: dict[str, Entry]) -> None:
+    """Write what makes the folder a dataset, once all shards are there."""
     shards = {
         shard: {key: value for key, value in entries[shard].items() if key != "seconds"} for shard in shards_of(plan)
     }

@@ -38,10 +38,12 @@ class RunRows:
         plan: the dataset.
         simulator: the run's task.
         number: the run's index among the task's, which decides where its walk over the layouts begins.
+        measured: snapshots that were rolled out so far, which decides how far that walk has come.
         rows: kept ones so far, with the columns of `schema.COLUMNS`.
         kept: their number by kind.
         duplicates: snapshots that were dropped because they hardly differ from the row kept last.
         surplus: snapshots that were rolled out and dropped because the run had enough of their kind.
+        diverged: snapshots that were dropped because the simulation diverged after their success.
         env_steps: steps that measuring took.
     """
 
@@ -49,10 +51,12 @@ class RunRows:
     plan: DatasetPlan
     simulator: TaskSimulator
     number: int
+    measured: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     duplicates: int = 0
     surplus: int = 0
+    diverged: int = 0
     env_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -62,7 +66,7 @@ class RunRows:
         # Coprime to the number of layouts, so that in time every layout comes first, which is the one that is shown.
         self._stride = next(s for s in itertools.count(episodes) if math.gcd(s, len(self._layouts)) == 1)
         self._versions = json.dumps({**dict(suite.versions), "maa-bench": version("maa-bench")}, sort_keys=True)
-        self._episodes, self._measured = episodes, 0
+        self._episodes = episodes
 
     def wants(self, kind: str) -> bool:
         """Whether the run still lacks checkpoints of that kind."""
@@ -75,8 +79,8 @@ class RunRows:
             return
         suite, task = self.plan.suite, self.run.task
         policy = PackedPolicy(suite.policy, snapshot.params)
-        start = (self.number * self._episodes + self._measured * self._stride) % len(self._layouts)
-        self._measured += 1
+        start = (self.number * self._episodes + self.measured * self._stride) % len(self._layouts)
+        self.measured += 1
         chosen = [(start + i) % len(self._layouts) for i in range(self._episodes)]
         firsts, steps = first_success_steps(self.simulator, policy, self._layouts[chosen], suite.horizon)
         self.env_steps += steps
@@ -89,7 +93,11 @@ class RunRows:
         if shown is None:
             behavior = no_behavior(suite.policy)
         else:
-            behavior = record_behavior(self.simulator, policy, self._layouts[shown], suite.horizon)
+            try:
+                behavior = record_behavior(self.simulator, policy, self._layouts[shown], suite.horizon)
+            except EpisodeError:  # after its success: there is no whole behaviour to keep
+                self.diverged += 1
+                return
         row = {
             "row_id": f"{task}/{self.run.name}/{snapshot.step}",
             "suite": suite.name,

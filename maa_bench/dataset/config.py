@@ -97,12 +97,17 @@ class DatasetPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Jobs take the suite by name: on another machine its files lie elsewhere."""
-        return _reloaded, (self.suite.source, self.tasks, self.config, self.producer, self.settings)
+        return _reloaded, (type(self), self.suite.source, self.tasks, self.config, self.producer, self.settings)
+
+    @property
+    def producer_version(self) -> int:
+        """The producer's own."""
+        return load_producer(self.producer).version
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the dataset's numbers; its hash is the dataset's id."""
-        suite, producer = self.suite, load_producer(self.producer)
+        suite = self.suite
         return {
             "format": FORMAT,
             "suite": suite.name,
@@ -113,7 +118,7 @@ class DatasetPlan:
             "horizon": suite.horizon,
             "spec_id": suite.policy.id,
             "versions": dict(suite.versions),
-            "producer": [self.producer, producer.version],
+            "producer": [self.producer, self.producer_version],
             "settings": asdict(self.settings),
             "config": asdict(self.config),
         }
@@ -150,8 +155,8 @@ class DatasetPlan:
         return min(sum(int(getattr(run, kind)) for run in own) for own in runs.values())
 
 
-def _reloaded(suite: str, *rest: Any) -> DatasetPlan:
-    return DatasetPlan(load_suite(suite), *rest)
+def _reloaded(kind: type[DatasetPlan], suite: str, *rest: Any) -> DatasetPlan:
+    return kind(load_suite(suite), *rest)
 
 
 SEEDS = {"train": 0, "validation": 500, "prompt": 1000}

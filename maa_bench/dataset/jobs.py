@@ -59,7 +59,8 @@ def finished_entry(folder: Path, shard: str) -> Entry | None:
         return None
 
 
-def _entry(folder: Path, shard: str, started: float, **about: Any) -> Entry:
+def new_entry(folder: Path, shard: str, started: float, **about: Any) -> Entry:
+    """Describe a shard that was just written, and keep that for a build that goes on later."""
     path = folder / shard
     entry = {
         **about,
@@ -93,7 +94,7 @@ class ExpertJob:
         write_transitions(self.folder / shard, self.task, role, episodes, suite.policy)
         about = {"table": "transitions", "task": self.task, "role": role, "run": "expert-00"}
         counts = {"rows": len(episodes), "environment_steps": len(episodes)}
-        return {shard: _entry(self.folder, shard, started, **about, **counts)}
+        return {shard: new_entry(self.folder, shard, started, **about, **counts)}
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,18 @@ class RunsJob:
         shard = checkpoint_shard(run)
         write_checkpoints(self.folder / shard, own.rows, spec)
         about = {"table": "checkpoints", "task": run.task, "role": run.role, "run": run.name, "rows": len(own.rows)}
-        counts = {**own.kept, "duplicates": own.duplicates, "surplus": own.surplus, "environment_steps": own.env_steps}
-        entries = {shard: _entry(self.folder, shard, started, **about, **counts)}
+        counts = {
+            **own.kept,
+            "duplicates": own.duplicates,
+            "surplus": own.surplus,
+            "diverged": own.diverged,
+            "environment_steps": own.env_steps,
+        }
+        entries = {shard: new_entry(self.folder, shard, started, **about, **counts)}
         if self.plan.config.run_episodes:
             started = time.monotonic()
             shard = run_transitions_shard(run)
             write_transitions(self.folder / shard, run.task, run.role, episodes, spec)
             about = {"table": "transitions", "task": run.task, "role": run.role, "run": run.name}
-            entries[shard] = _entry(self.folder, shard, started, **about, rows=len(episodes), environment_steps=0)
+            entries[shard] = new_entry(self.folder, shard, started, **about, rows=len(episodes), environment_steps=0)
         return entries

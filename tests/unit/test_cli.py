@@ -102,7 +102,7 @@ def test_every_example_parses() -> None:
     assert len(examples) > 15
     for example in examples:
         words = shlex.split(example)
-        verb = next(tuple(words[:n]) for n in (2, 1) if tuple(words[:n]) in leaves)
+        verb = next(tuple(words[:n]) for n in (3, 2, 1) if tuple(words[:n]) in leaves)
         leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
 
 

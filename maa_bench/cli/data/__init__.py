@@ -7,6 +7,9 @@ import typer
 from maa_bench.cli.data.build import build
 from maa_bench.cli.data.card import card
 from maa_bench.cli.data.info import info
+from maa_bench.cli.data.official import export, official
+from maa_bench.cli.data.share import pull, push
+from maa_bench.cli.data.verify import verify
 from maa_bench.cli.options import examples
 
 _app = typer.Typer(
@@ -46,3 +49,40 @@ _app.command(
         ("maa-bench data card --suite toy-v1 --output -", "print it"),
     )
 )(card)
+_app.command(
+    epilog=examples(
+        ("maa-bench data verify", "the default dataset: every row, and 200 checkpoints rolled out again"),
+        ("maa-bench data verify ./my-dataset --sample 0", "a folder, without rolling anything out"),
+    )
+)(verify)
+_app.command(
+    epilog=examples(
+        ("maa-bench data push user/name", "the default dataset, to the Hugging Face Hub (token: hf auth login)"),
+        ("maa-bench data push ./shared toy-v1-3f2a90c1d4", "one of the cache, to a folder"),
+    )
+)(push)
+_app.command(
+    epilog=examples(
+        ("maa-bench data pull user/name", "from the Hugging Face Hub into the cache"),
+        ("maa-bench data pull ./shared", "from a folder"),
+    )
+)(pull)
+_app.command(
+    epilog=examples(
+        ("maa-bench data export --format official ./official", "one .pt a task, for the released training code"),
+        ("maa-bench data export ./prompts --role prompt --tasks door-lock", "policies of prompt runs, of one task"),
+    )
+)(export)
+_import = typer.Typer(
+    help="Make datasets of other people's files.",
+    epilog=examples(("maa-bench data import official door-open.pt", "Make-An-Agent's released policies of a task")),
+)
+_app.add_typer(_import, name="import")
+_import.callback()(lambda: None)  # or its only verb would be left out of the command line
+_import.command(
+    epilog=examples(
+        ("maa-bench data import official door-open.pt drawer-close.pt", "two raw files, one dataset"),
+        ("maa-bench data import official file.pt --task door-open", "a file whose name is not a task's"),
+        ("maa-bench data import official door-open.pt --autoencoder autoencoder.ckpt", "a processed file"),
+    )
+)(official)
