@@ -24,6 +24,9 @@ from maa_bench.policy import Float32
 
 FORMAT = 1
 
+LEFTOVERS = ("datasets/.*", "datasets/*/.*", "datasets/*/*/*/.*", "datasets/*/build/*/*/.*", "fits/.*", "cells/.*")
+"""Where killed processes may have left temporary files."""
+
 
 def default_cache_dir() -> Path:
     """The platform's cache folder for maa-bench."""
@@ -102,7 +105,15 @@ class Cache:
                 f"cache {folder} was written by another version (maa-bench {version}); "
                 f"this is {__version__} with format {FORMAT}: delete the folder or choose another with --cache-dir"
             )
-        remove_leftovers(folder, "datasets/.*", "datasets/*/.*", "datasets/*/*/*/.*", "fits/.*", "cells/.*")
+        remove_leftovers(
+            folder,
+            "datasets/.*",
+            "datasets/*/.*",
+            "datasets/*/*/*/.*",
+            "datasets/*/build/*/*/.*",
+            "fits/.*",
+            "cells/.*",
+        )
 
     def dataset_folder(self, dataset_id: str) -> Path:
         """Where a dataset belongs, whether it is there or not."""

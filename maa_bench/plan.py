@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maa_bench import evaluator
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
+from maa_bench.dataset.manifest import open_dataset
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError, MethodError, ProtocolError
 from maa_bench.files import digest
@@ -55,9 +56,21 @@ class Plan:
     @property
     def dataset_id(self) -> str:
         """Address of the dataset; that of a given one follows its content."""
-        if isinstance(self.dataset, DatasetPlan):
-            return self.dataset.id
-        return f"{self.dataset.id}.{self.dataset.content_sha256[:10]}"
+        return self.dataset.id if isinstance(self.dataset, DatasetPlan) else self.dataset.address
+
+    def check_prompts(self, data: CheckpointDataset) -> None:
+        """Refuse what a dataset has not enough prompts for.
+
+        Raises:
+            ProtocolError: fewer prompts of a task than shots.
+        """
+        wanted, source = self.protocol.shots, self.protocol.prompt_source
+        for task in self.tasks:
+            found = data.n_prompts(task, source)
+            if found < wanted:
+                raise ProtocolError(
+                    f"--shots {wanted}: dataset {data.id} has {found} prompts of task {task!r} (source {source!r})"
+                )
 
     def layouts(self) -> tuple[tuple[str, int], ...]:
         """(layout set, episodes a candidate) in the order of a cell's columns."""
@@ -126,6 +139,8 @@ def make_plan(
         dataset=data,
         base_seed=seed,
     )
+    if isinstance(data, CheckpointDataset):
+        plan.check_prompts(data)
     plan.cells = [
         Cell(method, train_seed, task, _cell_key(plan, method, train_seed, task))
         for method in plan.methods
@@ -149,17 +164,11 @@ def _dataset(
                 f"(source {source!r}); build a larger one (`maa-bench data build --per-task`) and name it as --dataset"
             )
         return plan
-    data = CheckpointDataset(folder, suite)
+    data = open_dataset(folder, suite.source)
     for task in split.train:
         if not any(entry["verified"] for entry in data.entries("checkpoints", task, "train").values()):
             raise DataError(
                 f"dataset {data.id} has no train checkpoints of success 1 of {task!r}, on which {split.name!r} trains"
-            )
-    for task in tasks:
-        found = data.n_prompts(task, source)
-        if found < wanted:
-            raise ProtocolError(
-                f"--shots {wanted}: dataset {data.id} has {found} prompts of task {task!r} (source {source!r})"
             )
     return data
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from maa_bench import evaluator, fitting
 from maa_bench.cache import Cache, CellFailure, CellResult
-from maa_bench.dataset.build import build_dataset, shards_of
+from maa_bench.dataset.build import build_dataset, is_complete
 from maa_bench.dataset.config import DatasetPlan
-from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.environment import environment_info
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import one_line
@@ -32,22 +32,26 @@ from maa_bench.progress import JobStages, Progress
 from maa_bench.resources import peak_mb
 
 
-def ensure_dataset(
-    plan: DatasetPlan, cache: Cache, progress: Progress, executor: Executor, device: str = "cpu"
-) -> CheckpointDataset:
-    """Open a dataset, building it (or shards that were deleted) first if the cache has not all of it."""
+def ensure_dataset(plan: DatasetPlan, cache: Cache, progress: Progress, executor: Executor) -> CheckpointDataset:
+    """Open a dataset, building it (or what was deleted or truncated) first if the cache has not all of it."""
     folder = cache.dataset_folder(plan.id)
-    if not all((folder / file).exists() for file in [MANIFEST, *shards_of(plan)]):
+    if not is_complete(plan, folder):
         progress.note(f"no dataset {plan.id} in {cache.folder}: building it")
-        build_dataset(plan, folder, executor, progress, device)
+        build_dataset(plan, folder, executor, progress)
     return CheckpointDataset(folder, plan.suite)
 
 
 def opened_dataset(plan: Plan, cache: Cache, progress: Progress, executor: Executor) -> CheckpointDataset:
-    """The dataset of a plan, built if need be."""
+    """The dataset of a plan, built if need be.
+
+    Raises:
+        ProtocolError: it has fewer prompts than the plan could know.
+    """
     if isinstance(plan.dataset, CheckpointDataset):
         return plan.dataset
-    return ensure_dataset(plan.dataset, cache, progress, executor)
+    data = ensure_dataset(plan.dataset, cache, progress, executor)
+    plan.check_prompts(data)
+    return data
 
 
 @dataclass

@@ -15,7 +15,6 @@ from maa_bench.dataset.card import write_card
 from maa_bench.dataset.config import DatasetPlan
 from maa_bench.dataset.jobs import (
     ROWS,
-    Entry,
     ExpertJob,
     RunsJob,
     checkpoint_shard,
@@ -25,7 +24,7 @@ from maa_bench.dataset.jobs import (
     run_transitions_shard,
 )
 from maa_bench.dataset.producers import TrainingRun, load_producer
-from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.dataset.store import CARD, MANIFEST, CheckpointDataset, Entry
 from maa_bench.errors import DataError
 from maa_bench.execution import Executor, Job
 from maa_bench.files import write_json
@@ -50,7 +49,7 @@ def check_disk(plan: DatasetPlan, folder: Path) -> None:
     Raises:
         DataError: there is not room for what is still missing.
     """
-    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    there = sum((folder / shard).stat().st_size for shard in shards_of(plan) if (folder / shard).exists())
     existing = next(path for path in [folder, *folder.parents] if path.exists())
     needed, free = expected_bytes(plan) - there, shutil.disk_usage(existing).free
     if needed > free:
@@ -60,7 +59,7 @@ def check_disk(plan: DatasetPlan, folder: Path) -> None:
         )
 
 
-def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, device: str = "cpu") -> None:
+def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress) -> None:
     """Build a dataset in `folder`; shards that are there already are kept.
 
     Args:
@@ -68,7 +67,6 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
         folder: its folder; complete once it holds `manifest.json`.
         executor: runs the jobs.
         progress: shows how far they have come.
-        device: where producers that can train on it do: `cpu` or `cuda`.
 
     Raises:
         DataError: too little disk, or a task never reaches success 1.
@@ -78,7 +76,8 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
     found = {shard: finished_entry(folder, shard) for shard in shards_of(plan)}
     entries = {shard: entry for shard, entry in found.items() if entry is not None}
     _record_experts(plan, folder, executor, progress, entries)
-    _train_runs(plan, folder, executor, progress, device, entries)
+    _train_runs(plan, folder, executor, progress, entries)
+    _check_success(plan, entries, progress)
     write_manifest(plan, folder, entries)
     write_card(CheckpointDataset(folder, plan.suite))
 
@@ -99,13 +98,14 @@ def _record_experts(
 
 
 def _train_runs(
-    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, device: str, entries: dict[str, Entry]
+    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, entries: dict[str, Entry]
 ) -> None:
     runs = [run for task in plan.tasks for run in plan.runs(task)]
     groups = [tuple(group) for group in load_producer(plan.producer).groups(runs, plan.settings)]
     missing = [group for group in groups if any(shard not in entries for run in group for shard in _shards(plan, run))]
     wanted = sum(run.verified for run in runs)
-    finished_rows = wanted - sum(run.verified for group in missing for run in group)
+    lacking = {checkpoint_shard(run) for group in missing for run in group}
+    finished_rows = sum(_verified(entries, run) for run in runs if checkpoint_shard(run) not in lacking)
     running: dict[int, int] = {}
     with progress.stage("checkpoints", wanted, "checkpoints") as stage, JobStages(progress) as stages:
         stage.advance(finished_rows)
@@ -115,7 +115,7 @@ def _train_runs(
             entries.update(result)
             stages.close(index)
             running.pop(index, None)
-            finished_rows += sum(run.verified for run in missing[index])
+            finished_rows += sum(_verified(result, run) for run in missing[index])
             stage.update(finished_rows + sum(running.values()), wanted)
             return ()
 
@@ -126,7 +126,35 @@ def _train_runs(
             elif total:
                 stages.show(index, f"{plan.producer}: {name}", done, total)
 
-        executor.run([RunsJob(plan, group, folder, device) for group in missing], finished, reported)
+        executor.run([RunsJob(plan, group, folder) for group in missing], finished, reported)
+
+
+def _verified(entries: dict[str, Entry], run: TrainingRun) -> int:
+    return int(entries[checkpoint_shard(run)]["verified"])
+
+
+def _check_success(plan: DatasetPlan, entries: dict[str, Entry], progress: Progress) -> None:
+    """What was wanted against what there is: said if it is less, refused if it is nothing.
+
+    Raises:
+        DataError: the runs of a role, which a task's `fit` or prompts need, have no checkpoint of success 1 at all.
+    """
+    never, short = [], []
+    for task in plan.tasks:
+        for role in ("train", "prompt"):
+            runs = [run for run in plan.runs(task) if run.role == role]
+            wanted, found = sum(run.verified for run in runs), sum(_verified(entries, run) for run in runs)
+            if runs and not found:
+                never.append(f"{task} ({role} runs)")
+            elif found < wanted:
+                short.append(f"{task}: {found} of {wanted} checkpoints of success 1 in its {role} runs")
+    if never:
+        raise DataError(
+            f"no checkpoint reached success 1 of {', '.join(never)}: give the producer {plan.producer!r} more steps "
+            "(--set) or leave these tasks out (--tasks); finished runs are kept"
+        )
+    for line in short:
+        progress.note(f"fewer than wanted: {line}")
 
 
 def _shards(plan: DatasetPlan, run: TrainingRun) -> list[str]:
@@ -149,6 +177,16 @@ def write_manifest(plan: DatasetPlan, folder: Path, entries: dict[str, Entry]) -
         shard: {key: value for key, value in entries[shard].items() if key != "seconds"} for shard in shards_of(plan)
     }
     write_json(folder / MANIFEST, {"id": plan.id, "identity": plan.identity, "shards": shards})
+
+
+def is_complete(plan: DatasetPlan, folder: Path) -> bool:
+    """Whether a dataset lies in its folder with all its files, each as long as it should be."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]
+        whole = all((folder / shard).stat().st_size == entries[shard]["bytes"] for shard in shards_of(plan))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return whole and (folder / CARD).exists()
 
 
 def build_seconds(data: CheckpointDataset) -> float:

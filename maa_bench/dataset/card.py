@@ -23,13 +23,12 @@ from maa_bench.dataset.schema import (
     shapes,
     transitions_schema,
 )
-from maa_bench.dataset.store import CheckpointDataset, Entry
+from maa_bench.dataset.store import CARD, CheckpointDataset, Entry
 from maa_bench.files import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CARD = "README.md"
 
 PRODUCERS = {
     "distill": "behaviour cloning of noisy scripted experts, saved along training (`distill`)",

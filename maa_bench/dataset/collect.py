@@ -94,10 +94,11 @@ class RunRows:
             behavior = no_behavior(suite.policy)
         else:
             try:
-                behavior = record_behavior(self.simulator, policy, self._layouts[shown], suite.horizon)
+                behavior, steps = record_behavior(self.simulator, policy, self._layouts[shown], suite.horizon)
             except EpisodeError:  # after its success: there is no whole behaviour to keep
                 self.diverged += 1
                 return
+            self.env_steps += steps
         row = {
             "row_id": f"{task}/{self.run.name}/{snapshot.step}",
             "suite": suite.name,

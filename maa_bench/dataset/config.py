@@ -7,16 +7,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from maa_bench.dataset.experts import ExpertConfig
-from maa_bench.dataset.producers import TrainingRun, load_producer
+from maa_bench.dataset.producers import TrainingRun, load_producer, producer_names
 from maa_bench.dataset.schema import FORMAT
-from maa_bench.errors import DataError, MaaBenchError, SuiteError, did_you_mean
+from maa_bench.dataset.settings import MAY_BE_0, changed, decides
+from maa_bench.errors import DataError, SuiteError
 from maa_bench.files import digest
 from maa_bench.software import software
 from maa_bench.suite import Scale, Suite, load_suite
 
 DEFAULT_PRODUCER = "distill"
-PER_TASK_RUNS = 10
-"""Training runs among which `--per-task` is divided."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +36,36 @@ class DatasetConfig:
     """
 
     train_runs: int = 3
-    validation_runs: int = 0
+    validation_runs: int = field(default=0, metadata=MAY_BE_0)
     prompt_runs: int = 1
     unseen_runs: int = 1
     per_run: int = 32
-    partial_prompts: int = 4
-    partial_per_run: int = 0
+    partial_prompts: int = field(default=4, metadata=MAY_BE_0)
+    partial_per_run: int = field(default=0, metadata=MAY_BE_0)
     episodes: int = 3
-    near_duplicate: float = 1e-3
-    run_episodes: int = 2
+    near_duplicate: float = field(default=1e-3, metadata=MAY_BE_0)
+    run_episodes: int = field(default=2, metadata=MAY_BE_0)
     experts: ExpertConfig = field(default_factory=ExpertConfig)
 
     def with_per_task(self, checkpoints: int) -> DatasetConfig:
-        """The paper's shape for `checkpoints` a task (at least), divided among ten runs.
+        """The same for `checkpoints` a task (at least), divided among the runs of a role.
 
         Raises:
             DataError: fewer than one.
         """
         if checkpoints < 1:
             raise DataError(f"--per-task must be at least 1, not {checkpoints}")
-        return replace(self, per_run=-(-checkpoints // PER_TASK_RUNS))
+        return replace(self, per_run=-(-checkpoints // min(self.train_runs, self.unseen_runs)))
 
 
 CONFIGS: dict[Scale, DatasetConfig] = {
     "small": DatasetConfig(),
     # 10 runs of 150 checkpoints: the paper's 1,500 a task.
     "paper": DatasetConfig(
-        train_runs=PER_TASK_RUNS,
+        train_runs=10,
         validation_runs=1,
         prompt_runs=2,
-        unseen_runs=PER_TASK_RUNS,
+        unseen_runs=10,
         per_run=150,
         partial_prompts=100,
         partial_per_run=4,
@@ -87,6 +86,7 @@ class DatasetPlan:
         config: sizes.
         producer: name of the producer.
         settings: the producer's.
+        device: where it trains: it decides bits.
     """
 
     suite: Suite
@@ -94,15 +94,20 @@ class DatasetPlan:
     config: DatasetConfig
     producer: str
     settings: Any
+    device: str = "cpu"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Jobs take the suite by name: on another machine its files lie elsewhere."""
-        return _reloaded, (type(self), self.suite.source, self.tasks, self.config, self.producer, self.settings)
+        settled = self.tasks, self.config, self.producer, self.settings, self.device
+        return _reloaded, (type(self), self.suite.source, *settled)
 
     @property
     def producer_version(self) -> int:
         """The producer's own."""
         return load_producer(self.producer).version
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.tasks, self.config, self.producer, self.settings, self.device
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -119,7 +124,8 @@ class DatasetPlan:
             "spec_id": suite.policy.id,
             "versions": dict(suite.versions),
             "producer": [self.producer, self.producer_version],
-            "settings": asdict(self.settings),
+            "settings": {f.name: getattr(self.settings, f.name) for f in fields(self.settings) if decides(f)},
+            **({} if self.device == "cpu" else {"device": self.device}),
             "config": asdict(self.config),
         }
 
@@ -176,16 +182,18 @@ def plan_dataset(
     tasks: tuple[str, ...] = (),
     producer: str = DEFAULT_PRODUCER,
     changes: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> DatasetPlan:
     """Settle a dataset.
 
     Args:
         suite: the suite, whose TOML may change sizes of a scale (`[dataset.<scale>]`, `.experts`, `.<producer>`).
         scale: `small` or `paper`.
-        per_task: checkpoints of success 1 a task in the paper's shape, whatever the scale.
+        per_task: checkpoints of success 1 a task, of the paper's scale in all else.
         tasks: only these; default: all.
         producer: a registered producer.
         changes: of the producer's settings.
+        device: where it trains, if it can choose: `cpu` or `cuda`.
 
     Raises:
         SuiteError: the suite names a setting that does not exist, or gives one a value that cannot be.
@@ -194,56 +202,22 @@ def plan_dataset(
     for task in tasks:
         suite.task(task)
     loaded = load_producer(producer)
-    config = CONFIGS[scale] if per_task is None else CONFIGS["paper"].with_per_task(per_task)
-    settings = loaded.settings("paper" if per_task is not None and producer == DEFAULT_PRODUCER else scale)
-    own = dict(suite.dataset.get("paper" if per_task is not None else scale, {}))
-    where = f"suite {suite.name}: 'dataset.{scale}"
-    of_experts, of_producer = own.pop("experts", {}), own.pop(producer, {})
-    for other in [name for name, value in own.items() if isinstance(value, dict)]:
-        own.pop(other)  # settings of another producer
+    if device != "cpu" and not loaded.uses_device:
+        raise DataError(f"producer {producer!r} trains on the CPU alone: leave --device out")
     if per_task is not None:
-        own.pop("per_run", None)
-    experts = changed(config.experts, of_experts, f"{where}.experts", SuiteError)
-    config = replace(changed(config, own, where, SuiteError), experts=experts)
-    settings = changed(settings, of_producer, f"{where}.{producer}", SuiteError)
+        scale = "paper"
+    own = dict(suite.dataset.get(scale, {}))
+    where = f"suite {suite.name}: 'dataset.{scale}"
+    of_experts = own.pop("experts", {})
+    of_producers = {name: own.pop(name) for name in producer_names() if name in own}
+    experts = changed(CONFIGS[scale].experts, of_experts, f"{where}.experts", SuiteError)
+    config = replace(changed(CONFIGS[scale], own, where, SuiteError), experts=experts)
+    if per_task is not None:
+        config = config.with_per_task(per_task)
+    settings = changed(loaded.settings(scale), of_producers.get(producer, {}), f"{where}.{producer}", SuiteError)
     settings = changed(settings, changes or {}, f"producer '{producer}", DataError)
     chosen = tuple(name for name in suite.tasks if not tasks or name in tasks)
-    return DatasetPlan(suite, chosen, config, producer, settings)
-
-
-def changed(config: Any, changes: Mapping[str, Any], where: str, error: type[MaaBenchError]) -> Any:
-    """A frozen dataclass of settings with some of them changed.
-
-    Args:
-        config: numbers, flags, strings and tuples of numbers.
-        changes: new values by name; lists for tuples.
-        where: how a message names the settings: the begin of a quotation that the key ends.
-        error: what is raised for an unknown name or a value that cannot be.
-    """
-    known = {f.name for f in fields(config) if not hasattr(getattr(config, f.name), "__dataclass_fields__")}
-    values = {}
-    for key, value in changes.items():
-        if key not in known:
-            raise error(f"{where}.{key}' is not a setting.{did_you_mean(key, known)}")
-        default = getattr(config, key)
-        if isinstance(default, bool):
-            good, wanted = isinstance(value, bool), "true or false"
-        elif isinstance(default, tuple):
-            good, wanted = isinstance(value, list) and all(type(v) in (int, float) for v in value), "a list of numbers"
-        elif isinstance(default, str):
-            good, wanted = isinstance(value, str), "a text"
-        elif isinstance(default, float):
-            good, wanted = type(value) in (int, float) and value > 0, "a number above 0"
-        else:
-            least = 0 if default == 0 or key in MAY_BE_0 else 1
-            good, wanted = type(value) is int and value >= least, f"a whole number of at least {least}"
-        if not good:
-            raise error(f"{where}.{key}' must be {wanted}, not {value!r}")
-        values[key] = tuple(value) if isinstance(default, tuple) else value
-    return replace(config, **values)
-
-
-MAY_BE_0 = ("tail", "partial_prompts", "partial_per_run", "run_episodes", "validation_runs")
+    return DatasetPlan(suite, chosen, config, producer, settings, device)
 
 
 def training_tasks(suite: Suite) -> set[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import lcm
 
 import numpy as np
 
+from maa_bench.dataset.settings import MAY_BE_0
 from maa_bench.dataset.transitions import Recorder, Transitions
 from maa_bench.prompts import OUTCOME, SEGMENT, Behaviors
 from maa_bench.simulators import EpisodeError, Float64, TaskSimulator
@@ -29,7 +30,7 @@ class ExpertConfig:
 
     demonstrations: int = 40
     max_episode_steps: int = 200
-    tail: int = 8
+    tail: int = field(default=8, metadata=MAY_BE_0)
     noise_std: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0)
     burst: int = 10
 

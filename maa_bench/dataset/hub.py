@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from maa_bench.cache import Cache
-from maa_bench.dataset.manifest import CARD, TABLES
+from maa_bench.dataset.manifest import TABLES
 from maa_bench.dataset.share import check_shards, is_there, read_foreign, require_room
-from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.dataset.store import CARD, MANIFEST, CheckpointDataset
 from maa_bench.errors import DataError, MaaBenchError, one_line
 from maa_bench.files import whole_folder
 
@@ -58,9 +58,7 @@ def push_to_hub(data: CheckpointDataset, repo: str, private: bool, overwrite: bo
     return str(url)
 
 
-def pull_from_hub(
-    repo: str, revision: str | None, cache: Cache, suite: str, overwrite: bool
-) -> tuple[CheckpointDataset, bool]:
+def pull_from_hub(repo: str, revision: str | None, cache: Cache, suite: str) -> tuple[CheckpointDataset, bool]:
     """Download a dataset into the cache, whole or not at all; see `share.pull_from_folder`.
 
     Args:
@@ -68,7 +66,6 @@ def pull_from_hub(
         revision: branch, tag or commit; default: the main branch.
         cache: where it goes.
         suite: of the dataset, asked only if it does not come with the package.
-        overwrite: another dataset of the same id may be replaced.
 
     Raises:
         DataError: as `share.pull_from_folder`; or the Hub refuses.
@@ -76,8 +73,8 @@ def pull_from_hub(
     with tempfile.TemporaryDirectory(prefix="maa-bench-pull-") as folder:
         _download(repo, revision, Path(folder), [MANIFEST])
         data = read_foreign(Path(folder), f"{repo} on the Hub", suite)
-        target = cache.dataset_folder(data.id)
-        there = is_there(data, target, overwrite)
+        target = cache.dataset_folder(data.address)
+        there = is_there(data, target)
         if not there:
             require_room(target, sum(int(entry["bytes"]) for entry in data.shards.values()), f"dataset {data.id}")
             with whole_folder(target) as temporary:

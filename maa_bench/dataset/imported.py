@@ -21,12 +21,12 @@ from maa_bench.dataset.build import write_manifest
 from maa_bench.dataset.card import write_card
 from maa_bench.dataset.collect import KINDS, RunRows, kind_of
 from maa_bench.dataset.config import DatasetPlan, plan_dataset, training_tasks
-from maa_bench.dataset.jobs import BUILD, Entry, ExpertJob, checkpoint_shard, new_entry
+from maa_bench.dataset.jobs import BUILD, ExpertJob, checkpoint_shard, new_entry
 from maa_bench.dataset.official import RawFile, read_any, task_of_file
 from maa_bench.dataset.official_processed import decode, read_weights
 from maa_bench.dataset.producers import Snapshot, TrainingRun
 from maa_bench.dataset.share import require_room
-from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.dataset.store import MANIFEST, CheckpointDataset, Entry
 from maa_bench.dataset.tables import write_checkpoints
 from maa_bench.errors import DataError, SpecError
 from maa_bench.execution import Executor, Job, Report
@@ -285,5 +285,5 @@ class _Import:
         write_checkpoints(self._folder / shard, rows, self._plan.suite.policy)
         about = {"table": "checkpoints", "task": run.task, "role": run.role, "run": run.name, "rows": len(rows)}
         steps = sum(chunk.env_steps for chunk in chunks)
-        counts = {**kinds, "duplicates": 0, "surplus": broken, "environment_steps": steps}
+        counts = {**kinds, "duplicates": 0, "surplus": 0, "diverged": broken, "environment_steps": steps}
         self._entries[shard] = new_entry(self._folder, shard, time.monotonic(), **about, **counts)

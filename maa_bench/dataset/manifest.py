@@ -14,7 +14,6 @@ from maa_bench.errors import DataError, one_line
 from maa_bench.files import digest, sha256_of
 from maa_bench.suite import list_suites, load_suite
 
-CARD = "README.md"
 TABLES = ("checkpoints", "transitions")
 """Folders of a dataset that hold shards, and nothing else."""
 

@@ -39,8 +39,10 @@ def first_success_steps(
     return firsts, total
 
 
-def record_behavior(simulator: TaskSimulator, policy: PackedPolicy, layout: Float64, horizon: int) -> Behavior:
-    """Roll a policy that succeeds on this layout and keep what a prompt shows of it.
+def record_behavior(
+    simulator: TaskSimulator, policy: PackedPolicy, layout: Float64, horizon: int
+) -> tuple[Behavior, int]:
+    """Roll a policy that succeeds on this layout and keep what a prompt shows of it; also says how many steps it took.
 
     The episode goes on after the success until 60 steps and three states after it are seen; a success in the last
     two steps before the horizon repeats its last state.
@@ -51,11 +53,12 @@ def record_behavior(simulator: TaskSimulator, policy: PackedPolicy, layout: Floa
         raise ValueError("the policy does not succeed on this layout")
     observations = trajectory.observations
     after = np.minimum(np.arange(first, first + OUTCOME), len(observations) - 1)
-    return Behavior(
+    behavior = Behavior(
         observations[:SEGMENT].astype(np.float32),
         trajectory.actions[:SEGMENT],
         observations[after].astype(np.float32),
     )
+    return behavior, len(trajectory.actions)
 
 
 def no_behavior(spec: PolicySpec) -> Behavior:

@@ -107,7 +107,7 @@ def _difference(suite: Suite, simulator: TaskSimulator, row: dict[str, Any]) -> 
     if max(firsts) < 0:
         again = no_behavior(suite.policy)
     else:
-        again = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
+        again, _ = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
     for name in ("observations", "actions", "outcome"):
         if getattr(again, name).astype(np.float32).tobytes() != row[name].tobytes():
             return f"its {name} are not those of its policy, rolled out again"

@@ -12,8 +12,8 @@ from typing import Any
 
 from maa_bench.cache import Cache
 from maa_bench.dataset.jobs import BUILD
-from maa_bench.dataset.manifest import CARD, TABLES, check_suite_and_format, open_dataset, shard_problem
-from maa_bench.dataset.store import MANIFEST, CheckpointDataset
+from maa_bench.dataset.manifest import TABLES, check_suite_and_format, open_dataset, shard_problem
+from maa_bench.dataset.store import CARD, MANIFEST, CheckpointDataset
 from maa_bench.errors import DataError, one_line
 from maa_bench.files import whole_folder
 from maa_bench.progress import Progress
@@ -61,27 +61,24 @@ def push_to_folder(data: CheckpointDataset, target: Path, overwrite: bool, progr
         _copy(data, temporary, progress)
 
 
-def pull_from_folder(
-    source: Path, cache: Cache, suite: str, overwrite: bool, progress: Progress
-) -> tuple[CheckpointDataset, bool]:
+def pull_from_folder(source: Path, cache: Cache, suite: str, progress: Progress) -> tuple[CheckpointDataset, bool]:
     """Copy a dataset into the cache, whole or not at all.
 
     Args:
         source: the dataset's folder.
         cache: where it goes.
         suite: of the dataset, asked only if it does not come with the package.
-        overwrite: another dataset of the same id may be replaced.
         progress: shows the copying.
 
     Returns:
         The dataset in the cache, and whether it was there already.
 
     Raises:
-        DataError: no dataset, damaged, of another format or an unknown suite; another of its id is there; little disk.
+        DataError: no dataset, damaged, of another format or an unknown suite; little disk.
     """
     data = read_foreign(source, str(source), suite)
-    target = cache.dataset_folder(data.id)
-    there = is_there(data, target, overwrite)
+    target = cache.dataset_folder(data.address)
+    there = is_there(data, target)
     if not there:
         require_room(target, _size(data), f"dataset {data.id}")
         with whole_folder(target) as temporary:
@@ -107,21 +104,10 @@ def read_foreign(folder: Path, where: str, suite: str) -> CheckpointDataset:
     return open_dataset(folder, suite)
 
 
-def is_there(data: CheckpointDataset, target: Path, overwrite: bool) -> bool:
-    """Whether the very dataset lies whole at its place in the cache already.
-
-    Raises:
-        DataError: another one of its id does, and `overwrite` is not set.
-    """
-    found = _manifest_at(target)
-    if found is None:
+def is_there(data: CheckpointDataset, target: Path) -> bool:
+    """Whether the very dataset lies whole at its place in the cache already."""
+    if _manifest_at(target) is None:
         return False
-    if found.get("shards") != data.shards:
-        if overwrite:
-            return False
-        raise DataError(
-            f"another dataset of the id {data.id} is in the cache, with other bytes: {target}; --overwrite replaces it"
-        )
     return all(shard_problem(target / shard, entry) is None for shard, entry in data.shards.items())
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+CARD = "README.md"
 
 Entry = dict[str, Any]
-"""What the manifest says of one shard."""
+"""What the manifest says of one shard; while it is built also `seconds`, which the manifest does not say."""
 
 
 def suite_of(folder: Path, default: str) -> str:
@@ -77,6 +78,11 @@ class CheckpointDataset:
     def content_sha256(self) -> str:
         """SHA-256 (hex) over the shards' hashes: two datasets share it only if they hold the same bytes."""
         return digest({shard: entry["sha256"] for shard, entry in self.shards.items()})
+
+    @property
+    def address(self) -> str:
+        """Id and content: a dataset that was not built here may hold other bytes than its id would give here."""
+        return f"{self.id}.{self.content_sha256[:10]}"
 
     def entries(self, table: str, task: str | None = None, role: str | None = None) -> dict[str, Entry]:
         """Shards of a table (`checkpoints` or `transitions`) by path, of one task and role if they are given."""
@@ -168,7 +174,7 @@ class CheckpointDataset:
             success=np.array(columns["success"], np.float32),
             params=spec.check(params),
             behaviors=Behaviors(observations, actions, outcome),
-            transitions=_TaskTransitions(self, split.train),
+            transitions=_Lazy({task: partial(self.transitions, task, "train") for task in split.train}),
         )
 
     def transitions(self, task: str, role: str) -> Transitions:
@@ -233,22 +239,20 @@ _KIND_OF = {"trained": "verified", "partial": "partial"}
 """Which checkpoints give the prompts of a source."""
 
 
-class _TaskTransitions(Mapping[str, Transitions]):
-    """Transitions by training task, read when asked for; other tasks are not there."""
+class _Lazy(Mapping[str, Transitions]):
+    """Transitions by training task, read when asked for; what is not in `readers` cannot be reached from here."""
 
-    def __init__(self, data: CheckpointDataset, tasks: tuple[str, ...]) -> None:
-        self._data, self._tasks = data, tasks
+    def __init__(self, readers: Mapping[str, Callable[[], Transitions]]) -> None:
+        self._readers = dict(readers)
 
     def __getitem__(self, task: str) -> Transitions:
-        if task not in self._tasks:
-            raise KeyError(task)
-        return self._data.transitions(task, "train")
+        return self._readers[task]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tasks)
+        return iter(self._readers)
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._readers)
 
 
 def params_of(table: pa.Table, n_params: int) -> Float32:

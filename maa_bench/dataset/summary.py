@@ -11,7 +11,7 @@ from maa_bench.dataset.peek import look
 from maa_bench.dataset.store import CheckpointDataset, Entry
 from maa_bench.protocol import PROMPT_SOURCES
 
-COUNTS = ("rows", *KINDS, "duplicates", "surplus")
+COUNTS = ("rows", *KINDS, "duplicates", "surplus", "diverged")
 """Sums over a task's checkpoint shards."""
 
 

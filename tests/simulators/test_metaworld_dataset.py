@@ -83,7 +83,7 @@ def test_behaviour_recorded_again_on_stock_is_the_recorded_one(shard: tuple[str,
     for row in (row for row in rows if row["behavior_layout"] >= 0):
         policy = PackedPolicy(SUITE.policy, np.array(row["params"], np.float32))
         layout = SUITE.layouts(task, "train")[row["behavior_layout"]]
-        again = dataclasses.asdict(record_behavior(simulator, policy, layout, SUITE.horizon))
+        again = dataclasses.asdict(record_behavior(simulator, policy, layout, SUITE.horizon)[0])
         for name, values in again.items():
             assert np.array(row[name], np.float32).tobytes() == values.tobytes(), (row["row_id"], name)
         goal = np.array(row["observations"], np.float32).reshape(60, 39)[:, 36:]

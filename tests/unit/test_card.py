@@ -17,10 +17,10 @@ from datasets.exceptions import NonMatchingSplitsSizesError
 from huggingface_hub import DatasetCard
 
 from maa_bench.dataset import card, card_header
-from maa_bench.dataset.card import CARD, card_text, write_card
+from maa_bench.dataset.card import card_text, write_card
 from maa_bench.dataset.card_header import size_category
 from maa_bench.dataset.schema import COLUMNS, TRANSITIONS
-from maa_bench.dataset.store import CheckpointDataset
+from maa_bench.dataset.store import CARD, CheckpointDataset
 from maa_bench.dataset.tables import write_checkpoints
 from maa_bench.errors import DataError
 from maa_bench.prompts import OUTCOME, SEGMENT

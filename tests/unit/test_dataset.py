@@ -97,7 +97,7 @@ def test_recorded_behaviour_is_that_of_its_own_parameters(tiny_dataset: Checkpoi
             assert row["success"] == 0.0
             continue
         policy = PackedPolicy(suite.policy, np.array(row["params"], np.float32))
-        again = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
+        again, _ = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
         for name in ("observations", "actions", "outcome"):
             expected = getattr(again, name).astype(np.float32).ravel()
             np.testing.assert_array_equal(np.array(row[name], np.float32), expected, err_msg=row["row_id"])

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from maa_bench.cache import Cache
 from maa_bench.dataset import build as building
 from maa_bench.dataset.build import build_dataset, expected_bytes
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.jobs import RunsJob
+from maa_bench.dataset.producers import Snapshot, Training
+from maa_bench.dataset.producers.distill import Distill
 from maa_bench.dataset.store import CheckpointDataset
-from maa_bench.errors import DataError, MaaBenchError
+from maa_bench.errors import DataError, MaaBenchError, SuiteError
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.progress import Progress
 from maa_bench.suite import load_suite
+from maa_bench.work import ensure_dataset
 
 
 def build(suite: Path, folder: Path, workers: int = 1) -> DatasetPlan:
@@ -174,9 +179,72 @@ def test_a_task_that_is_never_learned_is_named(edit_suite: Callable[..., Path], 
     def unlearnable(data: dict) -> None:
         data["dataset"]["small"]["distill"].update(updates=2, first_checkpoint=1)
 
-    with pytest.raises(DataError, match=r"task 'goal-000' of tiny: no checkpoint of train-00, .* reached success 1"):
+    with pytest.raises(
+        DataError, match=r"no checkpoint reached success 1 of goal-000 \(train runs\), .*: give"
+    ) as caught:
         build(edit_suite(unlearnable), tmp_path / "data")
-    assert not list((tmp_path / "data").rglob("checkpoints/**/*.*")), "nothing half-written"
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data" / "manifest.json").exists()
+
+
+class Notes(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_fewer_checkpoints_than_wanted_are_said_and_counted(tiny_suite: Path, tmp_path: Path) -> None:
+    plan = plan_dataset(load_suite(str(tiny_suite)), tasks=("goal-000",), changes={"updates": 160, "patience": 1})
+    notes = Notes()
+    with LocalExecutor(1) as executor:
+        build_dataset(plan, tmp_path, executor, notes)
+    entries = CheckpointDataset(tmp_path, plan.suite).entries("checkpoints", role="train").values()
+    found = sum(entry["verified"] for entry in entries)
+    assert 0 < found < 12
+    assert f"fewer than wanted: goal-000: {found} of 12 checkpoints of success 1 in its train runs" in notes.said
+
+
+def test_a_run_that_learns_nothing_costs_its_group_nothing(tiny_suite: Path, tmp_path: Path) -> None:
+    class OneFails(Distill):
+        def train(self, training: Training) -> Iterator[Snapshot]:
+            for snapshot in super().train(training):
+                params = snapshot.params if snapshot.run != 1 else np.zeros_like(snapshot.params)
+                yield dataclasses.replace(snapshot, params=params)
+
+    plan = plan_dataset(load_suite(str(tiny_suite)), tasks=("goal-000",))
+    notes = Notes()
+    with LocalExecutor(1) as executor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maa_bench.dataset.jobs.load_producer", lambda name: OneFails())
+        build_dataset(plan, tmp_path, executor, notes)
+    entries = CheckpointDataset(tmp_path, plan.suite).entries("checkpoints")
+    assert [entry["verified"] for entry in entries.values()] == [6, 0, 6, 6]
+    assert "fewer than wanted: goal-000: 6 of 12 checkpoints of success 1 in its train runs" in notes.said
+
+
+@pytest.mark.parametrize("file", ["README.md", "manifest.json", "checkpoints/goal-090/train-01.parquet"])
+@pytest.mark.parametrize("how", ["gone", "truncated"])
+def test_a_dataset_in_the_cache_that_is_not_whole_is_mended(
+    tiny_suite: Path, tiny_dataset: CheckpointDataset, tiny_cache_copy: Path, file: str, how: str
+) -> None:
+    if (file, how) == ("README.md", "truncated"):
+        pytest.skip("a card may be edited")
+    (folder,) = (tiny_cache_copy / "datasets").iterdir()
+    path = folder / file
+    path.unlink() if how == "gone" else path.write_bytes(path.read_bytes()[:-10])
+    with LocalExecutor(1) as executor:
+        ensure_dataset(plan_dataset(tiny_dataset.suite), Cache(tiny_cache_copy), Progress(quiet=True), executor)
+    assert shared_files(folder) == shared_files(tiny_dataset.folder)
+
+
+def test_a_mistyped_section_of_a_suite_is_refused(edit_suite: Callable[..., Path]) -> None:
+    suite = load_suite(str(edit_suite(lambda data: data["dataset"]["small"].update(distil={"updates": 3}))))
+    with pytest.raises(SuiteError, match=r"'dataset\.small\.distil' is not a setting"):
+        plan_dataset(suite)
 
 
 def test_too_little_disk_is_said_before_any_work(
@@ -223,6 +291,9 @@ def test_the_papers_scale_is_1500_a_task() -> None:
         ({"changes": {"updates": 0}}, "'distill.updates' must be a whole number of at least 1, not 0"),
         ({"changes": {"bootstrap": 1}}, "'distill.bootstrap' must be true or false, not 1"),
         ({"changes": {"learning_rate": "fast"}}, "'distill.learning_rate' must be a number above 0, not 'fast'"),
+        ({"changes": {"learning_rate": float("inf")}}, "'distill.learning_rate' must be a number above 0, not inf"),
+        ({"changes": {"tail": -1}}, "'distill.tail' must be a whole number of at least 0, not -1"),
+        ({"device": "cuda"}, "producer 'distill' trains on the CPU alone"),
     ],
 )
 def test_what_cannot_be_built_is_refused(tiny_suite: Path, options: dict, message: str) -> None:

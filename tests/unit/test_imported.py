@@ -153,7 +153,7 @@ def test_imported_rows_have_measurements_of_their_own(
             assert row["first_success_steps"] == firsts
             assert len(set(row["layouts"])) == 5
             if max(firsts) > 0:
-                shown = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
+                shown, _ = record_behavior(simulator, policy, layouts[row["behavior_layout"]], suite.horizon)
                 np.testing.assert_array_equal(np.array(row["observations"], np.float32), shown.observations.ravel())
 
 
@@ -364,5 +364,5 @@ def test_a_row_whose_behaviour_breaks_off_is_left_out(
     (shard,) = (folder / "checkpoints" / TASK).iterdir()
     steps = pq.read_table(shard)["step"].to_pylist()
     entry = json.loads((folder / "manifest.json").read_text())["shards"][shard.relative_to(folder).as_posix()]
-    assert (entry["rows"], entry["surplus"]) == (len(steps), 1)
+    assert (entry["rows"], entry["diverged"]) == (len(steps), 1)
     assert steps == sorted(set(range(len(steps) + 1)) - {0})

@@ -18,7 +18,7 @@ from maa_bench.dataset import share
 from maa_bench.dataset.share import hub_id
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError
-from maa_bench.files import hashes
+from maa_bench.files import hashes, sha256_of
 
 SHARD = "checkpoints/goal-090/train-00.parquet"
 
@@ -101,20 +101,22 @@ def test_a_dataset_goes_to_a_folder_and_back(cli: Cli, folder: Path, tmp_path: P
     assert not (target / "build").exists()
     assert left_in(tmp_path / "shared") == ["tiny"]
 
-    assert cli("pull", target) == (0, f"{folder.name}\n", "")
-    datasets = tmp_path / "new-cache" / "datasets"
-    assert left_in(datasets) == [folder.name]
-    assert shared_files(datasets / folder.name) == shared_files(target)
-    code, out, _ = cli("verify", folder.name, "--sample", "6", "--workers", "1")
+    code, out, err = cli("pull", target)
+    assert (code, err) == (0, "")
+    datasets, name = tmp_path / "new-cache" / "datasets", out.strip()
+    assert left_in(datasets) == [name]
+    assert name.startswith(f"{folder.name}.")
+    assert shared_files(datasets / name) == shared_files(target)
+    code, out, _ = cli("verify", name, "--sample", "6", "--workers", "1")
     assert code == 0
     assert "is sound" in out
 
-    before = (datasets / folder.name / SHARD).stat().st_mtime_ns
+    before = (datasets / name / SHARD).stat().st_mtime_ns
     assert cli("pull", target)[0] == 0
-    assert (datasets / folder.name / SHARD).stat().st_mtime_ns == before, "it was there already"
-    (datasets / folder.name / SHARD).unlink()
+    assert (datasets / name / SHARD).stat().st_mtime_ns == before, "it was there already"
+    (datasets / name / SHARD).unlink()
     assert cli("pull", target)[0] == 0
-    assert shared_files(datasets / folder.name) == shared_files(target), "a damaged one is made whole"
+    assert shared_files(datasets / name) == shared_files(target), "a damaged one is made whole"
 
 
 def truncate(path: Path) -> None:
@@ -209,14 +211,18 @@ def test_a_revision_is_of_the_hub(cli: Cli, folder: Path) -> None:
     refused(cli("pull", folder, "--revision", "main"), "--revision is of a Hub repository")
 
 
-def test_another_dataset_of_that_id_stays(cli: Cli, folder: Path, tmp_path: Path) -> None:
-    """A GPU may give other bytes for the same identity."""
+def test_a_pulled_dataset_does_not_take_the_place_of_one_built_here(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """A GPU may give other bytes for the same identity; fits and cells are kept by what they were made of."""
     assert cli("pull", folder)[0] == 0
-    path = tmp_path / "new-cache" / "datasets" / folder.name
-    edit_manifest(path, lambda m: m["shards"][SHARD].update(sha256="0" * 64))
-    refused(cli("pull", folder), "another dataset of the id", "--overwrite")
-    assert cli("pull", folder, "--overwrite")[0] == 0
-    assert shared_files(path) == shared_files(folder)
+    edit_manifest(folder, lambda m: m["shards"][SHARD].update(note="another"))
+    (folder / SHARD).write_bytes((folder / SHARD).read_bytes() + b"x")
+    edit_manifest(folder, lambda m: m["shards"][SHARD].update(sha256=sha256_of(folder / SHARD)))
+    edit_manifest(folder, lambda m: m["shards"][SHARD].update(bytes=(folder / SHARD).stat().st_size))
+    assert cli("pull", folder)[0] == 0
+    pulled = left_in(tmp_path / "new-cache" / "datasets")
+    assert len(pulled) == 2
+    assert folder.name not in pulled
+    assert {name.rpartition(".")[0] for name in pulled} == {folder.name}
 
 
 def test_a_push_replaces_datasets_only(cli: Cli, folder: Path, tmp_path: Path) -> None:
@@ -308,9 +314,11 @@ def test_a_dataset_goes_to_the_hub_and_back(cli: Cli, folder: Path, tmp_path: Pa
     assert cli("push", "user/tiny", folder, "--private") == (0, "hub:user/tiny\n", "")
     assert hub.asked == [("create", "user/tiny", True), ("upload", "user/tiny", f"maa-bench dataset {folder.name}")]
     assert set(hashes(hub.root / "user" / "tiny")) - {"README.md"} == set(shared_files(folder)) - {"README.md"}
-    assert cli("pull", "user/tiny", "--revision", "v2") == (0, f"{folder.name}\n", "")
+    code, out, err = cli("pull", "user/tiny", "--revision", "v2")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{folder.name}.")
     assert hub.asked[-1] == ("download", "user/tiny", "v2")
-    pulled = tmp_path / "new-cache" / "datasets" / folder.name
+    (pulled,) = (tmp_path / "new-cache" / "datasets").iterdir()
     assert shared_files(pulled) == hashes(hub.root / "user" / "tiny"), "none of the library's own files"
     assert not (pulled / ".cache").exists()
     asked = len(hub.asked)

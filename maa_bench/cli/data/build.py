@@ -30,7 +30,7 @@ def build(
         int | None,
         typer.Option(
             "--per-task",
-            help="Checkpoints of success 1 a task, of ten runs, whatever the scale says.",
+            help="Checkpoints of success 1 a task, divided among ten runs; all else as --scale paper.",
             show_default="as the scale says",
         ),
     ] = None,
@@ -90,10 +90,11 @@ def build(
         tasks=tuple(names(tasks, "--tasks") or ()),
         producer=producer,
         changes=changes,
+        device=device,
     )
     cache = Cache(cache_dir or default_cache_dir())
     with stdout_reserved(), open_executor(how, cache) as executor:
-        dataset = ensure_dataset(plan, cache, Progress(quiet), executor, device)
+        dataset = ensure_dataset(plan, cache, Progress(quiet), executor)
     print(dataset.folder)
 
 

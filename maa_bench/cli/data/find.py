@@ -10,17 +10,25 @@ if TYPE_CHECKING:
     from maa_bench.suite import Scale
 
 
-def find_dataset(name: str | None, suite: str, scale: str, cache_dir: Path | None) -> CheckpointDataset:
+def find_dataset(
+    name: str | None, suite: str, scale: str, cache_dir: Path | None, checked: bool = True
+) -> CheckpointDataset:
     """The dataset of that id or folder; without one, the suite's own at a scale. Makes nothing.
 
     A dataset names its suite; `suite` is asked only for one that does not come with the package.
+
+    Args:
+        name: an id in the cache, or a folder.
+        suite, scale: of the suite's own dataset.
+        cache_dir: the cache.
+        checked: whether the manifest must be sound; else it is only opened, for a verb that tells what is wrong.
 
     Raises:
         DataError: there is none, or it is damaged.
     """
     from maa_bench.cache import dataset_folder, default_cache_dir
     from maa_bench.dataset.config import plan_dataset
-    from maa_bench.dataset.store import CheckpointDataset, suite_of
+    from maa_bench.dataset.store import suite_of
     from maa_bench.errors import DataError
     from maa_bench.protocol import Protocol
     from maa_bench.suite import load_suite
@@ -28,7 +36,7 @@ def find_dataset(name: str | None, suite: str, scale: str, cache_dir: Path | Non
     root = cache_dir or default_cache_dir()
     if name is not None:
         folder = dataset_folder(name, root)
-        return CheckpointDataset(folder, load_suite(suite_of(folder, suite)))
+        return _opened(folder, suite_of(folder, suite), checked)
     loaded = load_suite(suite)
     wanted = plan_dataset(loaded, Protocol(scale=cast("Scale", scale)).scale).id
     folder = root / "datasets" / wanted
@@ -37,4 +45,12 @@ def find_dataset(name: str | None, suite: str, scale: str, cache_dir: Path | Non
             f"no dataset {wanted} in {root}: build it with `maa-bench data build --suite {suite} --scale {scale}`, "
             "or name another one"
         )
-    return CheckpointDataset(folder, loaded)
+    return _opened(folder, suite, checked)
+
+
+def _opened(folder: Path, suite: str, checked: bool) -> CheckpointDataset:
+    from maa_bench.dataset.manifest import open_dataset
+    from maa_bench.dataset.store import CheckpointDataset
+    from maa_bench.suite import load_suite
+
+    return open_dataset(folder, suite) if checked else CheckpointDataset(folder, load_suite(suite))

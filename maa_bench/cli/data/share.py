@@ -34,12 +34,11 @@ def push(
     from maa_bench.cli.data.find import find_dataset
     from maa_bench.cli.output import stdout_reserved
     from maa_bench.dataset.hub import push_to_hub
-    from maa_bench.dataset.manifest import open_dataset
     from maa_bench.dataset.share import hub_id, push_to_folder
     from maa_bench.progress import Progress
 
     repo = hub_id(destination)
-    data = open_dataset(find_dataset(dataset, suite, scale, cache_dir).folder, suite)
+    data = find_dataset(dataset, suite, scale, cache_dir)
     where = destination
     with stdout_reserved():
         if repo is None:
@@ -57,7 +56,6 @@ def pull(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.", show_default="main")
     ] = None,
-    overwrite: OverwriteOption = False,
     suite: SuiteOption = DEFAULT_SUITE,
     cache_dir: CacheDirOption = None,
     quiet: QuietOption = False,
@@ -76,15 +74,15 @@ def pull(
     cache, progress = Cache(cache_dir or default_cache_dir()), Progress(quiet)
     with stdout_reserved():
         if repo is None:
-            data, there = pull_from_folder(Path(source).expanduser(), cache, suite, overwrite, progress)
+            data, there = pull_from_folder(Path(source).expanduser(), cache, suite, progress)
         else:
             _quiet_hub(quiet)
-            data, there = pull_from_hub(repo, revision, cache, suite, overwrite)
+            data, there = pull_from_hub(repo, revision, cache, suite)
     progress.note(
         f"{'was there already' if there else 'pulled'}: {data.folder}\n"
-        f"use it with `maa-bench run --suite {data.suite.source} --dataset {data.id}`"
+        f"use it with `maa-bench run --suite {data.suite.source} --dataset {data.folder.name}`"
     )
-    print(data.id)
+    print(data.folder.name)
 
 
 def _quiet_hub(quiet: bool) -> None:

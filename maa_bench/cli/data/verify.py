@@ -40,7 +40,7 @@ def verify(
     from maa_bench.main_job import Execution
     from maa_bench.progress import Progress
 
-    data = find_dataset(dataset, suite, scale, cache_dir)
+    data = find_dataset(dataset, suite, scale, cache_dir, checked=False)
     how = Execution(workers)
     with stdout_reserved(), LocalExecutor(how.workers) as executor:
         done = verify_dataset(data, sample, seed, executor, Progress(quiet))

@@ -93,13 +93,18 @@ class Producer(Protocol):
     Attributes:
         name: as registered; it stands in every row.
         version: part of the dataset's identity; raise it when the numbers that come out change.
+        uses_device: whether it can train on another device than the CPU.
     """
 
     name: str
     version: int
+    uses_device: bool
 
     def settings(self, scale: Scale) -> Any:
-        """A frozen dataclass of numbers, flags and tuples of numbers: the defaults of a scale."""
+        """A frozen dataclass of numbers, flags, texts and tuples of numbers: the defaults of a scale.
+
+        `maa_bench.dataset.settings` says how a field is marked that may be 0, or that decides no number.
+        """
 
     def groups(self, runs: Sequence[TrainingRun], settings: Any) -> list[list[TrainingRun]]:
         """Which runs are trained together, in one job. May not depend on the machine: it may decide bits."""

@@ -8,7 +8,7 @@ initial weights, own data or order of data), and its checkpoints move along it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from maa_bench.dataset.experts import demonstrations
 from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
+from maa_bench.dataset.settings import MAY_BE_0
 from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError
 from maa_bench.policy import PolicySpec, initial_params
@@ -45,7 +46,7 @@ class DistillConfig:
     patience: int = 4
     batch_size: int = 64
     learning_rate: float = 1e-3
-    tail: int = 8
+    tail: int = field(default=8, metadata=MAY_BE_0)
     bootstrap: bool = False
     runs_together: int = 4
 
@@ -55,6 +56,7 @@ class Distill:
 
     name = "distill"
     version = 3
+    uses_device = False
 
     def settings(self, scale: Scale) -> DistillConfig:
         """See `Producer`."""
