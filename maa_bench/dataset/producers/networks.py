@@ -69,6 +69,7 @@ class MLPs:
         self.weights, self.biases = views[::2], views[1::2]
         self._weight_gradients, self._bias_gradients = gradients[::2], gradients[1::2]
         self._kept: list[tuple[Tensor, ...]] = []
+        self._memory: dict[tuple[str, int], Tensor] = {}
 
     def keep(self, members: Tensor) -> None:
         """Go on with these networks alone."""
@@ -77,11 +78,14 @@ class MLPs:
         self._adopt(flat)
 
     def forward(self, x: Tensor, remember: bool = True) -> Tensor:
-        """Outputs (n, b, outputs) for inputs (n, b, inputs); `remember` what `backward` needs."""
+        """Outputs (n, b, outputs) for inputs (n, b, inputs); they hold until the next call with as large a batch.
+
+        `remember` what `backward` needs.
+        """
         kept: list[tuple[Tensor, ...]] = []
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            inputs = x
-            x = torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+            inputs, out = x, self._scratch(f"out {layer}", x, weight.shape[1])
+            x = torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2), out=out)
             if layer == len(self.activations):
                 kept.append((inputs,))
                 break
@@ -90,7 +94,7 @@ class MLPs:
                 before = x
                 x, mean, scale = torch.native_layer_norm(before, [before.shape[-1]], None, None, NORM_EPS)
                 norm = (before, mean, scale)
-            x = _activate(self.activations[layer], x)
+            x = _activate_(self.activations[layer], x)
             kept.append((inputs, x, *norm))
         if remember:
             self._kept = kept
@@ -116,13 +120,23 @@ class MLPs:
                 output, *norm = (x[:, rows] for x in rest)
                 _activation_gradient_(self.activations[layer], grad, output)
                 if norm:
-                    grad = _norm_gradient(grad, *norm)
+                    grad = _norm_gradient(grad, *(x.contiguous() for x in norm))  # its kernel takes strides for granted
             if parameters:
                 torch.bmm(grad.transpose(1, 2), inputs[:, rows], out=self._weight_gradients[layer])
                 torch.sum(grad, 1, out=self._bias_gradients[layer])
             if layer:
-                grad = torch.bmm(grad, self.weights[layer])
+                weight = self.weights[layer]
+                out = self._scratch(f"grad {layer}", grad, weight.shape[2])
+                # With one output a product of matrices is a slow way to multiply.
+                grad = torch.mul(grad, weight, out=out) if weight.shape[1] == 1 else torch.bmm(grad, weight, out=out)
         return None if inputs_from is None else torch.bmm(grad, self.weights[0][:, :, inputs_from:])
+
+    def _scratch(self, name: str, like: Tensor, width: int) -> Tensor:
+        """Memory (n, b, width) for a batch like this one: large new tensors cost more than what is written to them."""
+        n, b, _ = like.shape
+        if (name, b) not in self._memory:
+            self._memory[name, b] = like.new_empty(n, b, width)
+        return self._memory[name, b]
 
 
 class Adam:
@@ -166,7 +180,7 @@ def xavier_(weights: Tensor, generator: torch.Generator) -> None:
     weights.copy_(torch.rand(weights.shape, generator=generator).mul_(2 * limit).sub_(limit))
 
 
-def _activate(name: str, x: Tensor) -> Tensor:
+def _activate_(name: str, x: Tensor) -> Tensor:
     """In place."""
     if name == "elu":
         return torch.nn.functional.elu_(x)

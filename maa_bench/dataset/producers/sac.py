@@ -123,9 +123,10 @@ class SAC:
         with Environments(training.suite, tasks, config.env_workers) as environments:
             saved_at, shown = time.monotonic(), list[Snapshot]()
             while trainer.env_step < config.env_steps:
-                trainer.keep([run for run in trainer.runs if training.wants(run, "verified")])
-                if not trainer.runs:
+                lacking = [run for run in trainer.runs if training.wants(run, "verified")]
+                if not lacking:
                     return
+                trainer.keep(lacking)
                 if time.monotonic() - saved_at >= self._state_seconds:
                     saves.write(trainer.save(shown))
                     saved_at, shown = time.monotonic(), []
