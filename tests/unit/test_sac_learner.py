@@ -52,14 +52,14 @@ def member_of(nets: MLPs, member: int) -> torch.Tensor:
     return torch.cat([x[member].reshape(-1) for pair in zip(nets.weights, nets.biases, strict=True) for x in pair])
 
 
-def learner(n: int, first: int = 0, **changes: Any) -> Learner:
+def learner(n: int, first: int = 0, device: str = "cpu", **changes: Any) -> Learner:
     settings = {
         "critic_hidden": (16, 16), "critic_layer_norm": True, "gamma": 0.9, "tau": 0.05, "learning_rate": 1e-2,
         "initial_alpha": 0.3, "target_every": 2,
     }  # fmt: skip
     actors = np.stack([initial_params(SPEC, np.random.default_rng(first + i)) for i in range(n)])
     generators = [torch.Generator().manual_seed(first + i) for i in range(n)]
-    return Learner(SPEC, actors, generators, Sizes(**{**settings, **changes}))
+    return Learner(SPEC, actors, generators, Sizes(**{**settings, **changes}), device)
 
 
 def batches(n: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -250,3 +250,12 @@ def test_policies_go_in_and_come_out_as_the_spec_lays_them_out() -> None:
     noise = torch.randn(3, SPEC.action_dim, generator=torch.Generator().manual_seed(0))
     expected = np.tanh(mean + np.exp(log_std) * noise.numpy())
     np.testing.assert_allclose(stacked.act(obs, noise), expected, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_updates_on_a_graphics_card_are_those_on_the_processor() -> None:
+    here, there = learner(3), learner(3, device="cuda")
+    for rows, noise in batches(3, 5):
+        here.update(rows, noise)
+        there.update(rows.cuda(), noise.cuda())
+    np.testing.assert_allclose(there.params(), here.params(), atol=1e-3)

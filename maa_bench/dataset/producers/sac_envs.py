@@ -159,12 +159,12 @@ class _Held:
 def _serve(pipe: Connection, suite: str, tasks: Mapping[int, str]) -> None:
     """Serve commands until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that learns, whose end is ours
-    with threads(JOB_THREADS), suppress(EOFError, OSError):
+    with threads(JOB_THREADS), suppress(OSError):
         try:
             held = _Held(load_suite(suite), tasks)
             while True:
                 pipe.send(held.do(pipe.recv()))
-        except (EOFError, OSError):
+        except EOFError:
             return
         except Exception as error:
             pipe.send(error)
