@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "sac"  # the same bytes for the same numbers
+    mpl.rcParams.update({"svg.hashsalt": "sac", "svg.fonttype": "none"})  # the same bytes for the same numbers
     table = pd.read_csv(given.curves)
     tasks = sorted(table["task"].unique())
     figure, axes = plt.subplots(1, len(tasks), figsize=(3 * len(tasks), 2.4), sharey=True, squeeze=False)

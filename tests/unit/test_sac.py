@@ -308,7 +308,7 @@ def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(tmp_path: Path) -> 
         while not out.stat().st_size and process.poll() is None:
             time.sleep(0.02)
         try:
-            process.wait(timeout=rng.uniform(0.1, 3.0))
+            process.wait(timeout=rng.uniform(0.1, 2.0 + kills))
             break
         except subprocess.TimeoutExpired:
             children = _children(process.pid)

@@ -7,7 +7,7 @@ whatever is trained beside it and wherever the networks are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,9 +141,9 @@ class Trainer:
             for run in self.runs:
                 self._generators[run].set_state(save.now[f"generator.{run}"])
 
-    def _draw(self, draw: object) -> Tensor:
+    def _draw(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         """What each run draws, side by side: (first, n, ...)."""
-        return torch.stack([draw(self._generators[run]) for run in self.runs], 1)  # type: ignore[operator]
+        return torch.stack([draw(self._generators[run]) for run in self.runs], 1)
 
     def _draws(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The random numbers of one update after another: (n, b) uniform, (n, 2 b, action_dim) normal."""
