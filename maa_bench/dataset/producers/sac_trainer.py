@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -93,12 +94,11 @@ class Trainer:
         draws = self._draws()
         for step in range(steps):
             warming_up = self.env_step < c.warmup_steps
-            # The error function makes normal numbers uniform in [-1, 1].
-            actions = (
-                torch.erf(noise[step] / 2**0.5).numpy()
-                if warming_up
-                else learner.act(obs, noise[step].to(self._training.device))
-            )
+            if warming_up:  # the error function makes normal numbers uniform in [-1, 1]
+                actions = torch.erf(noise[step] / 2**0.5).numpy()
+            else:
+                actions = learner.act(obs, noise[step].to(self._training.device))
+                self._check(np.isfinite(actions).all(axis=1))
             environments.send(dict(zip(self.runs, actions, strict=True)))
             if not warming_up and self.env_step % c.update_every == 0:  # while the environments move
                 for _ in range(c.updates):
@@ -164,17 +164,20 @@ class Trainer:
         return np.concatenate([obs_before, still[:-1], obs_before, still[-1:]])
 
     def _snapshots(self) -> Iterator[Snapshot]:
-        finite = self._learner.finite()
-        for i, run in enumerate(self.runs):
-            if not finite[i]:
-                about = self._training.runs[run]
-                raise DataError(
-                    f"sac: run {about.name} of {about.task!r} diverged before environment step {self.env_step}: its "
-                    "networks hold NaN or infinity; try a smaller learning_rate or critic_layer_norm"
-                )
+        self._check(self._learner.finite().numpy())
         params, updates = self._learner.params(), self._learner.updates
         for i, run in enumerate(self.runs):
             yield Snapshot(run, updates, self.env_step, params[i])
+
+    def _check(self, finite: npt.NDArray[np.bool_]) -> None:
+        """Raise a `DataError` for the first run that is not."""
+        if finite.all():
+            return
+        about = self._training.runs[self.runs[int(np.argmin(finite))]]
+        raise DataError(
+            f"sac: run {about.name} of {about.task!r} diverged before environment step {self.env_step}: its networks "
+            "hold NaN or infinity; try a smaller learning_rate or critic_layer_norm"
+        )
 
 
 def _seed(run: TrainingRun) -> int:
