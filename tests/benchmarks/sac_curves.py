@@ -17,6 +17,9 @@ import pandas as pd
 SMOOTHED_OVER = 10
 """Snapshots; the line is their running mean."""
 
+ACROSS = 4
+"""Tasks beside each other."""
+
 
 def main() -> None:
     """Draw."""
@@ -28,16 +31,19 @@ def main() -> None:
     mpl.rcParams.update({"svg.hashsalt": "sac", "svg.fonttype": "none"})  # the same bytes for the same numbers
     table = pd.read_csv(given.curves)
     tasks = sorted(table["task"].unique())
-    figure, axes = plt.subplots(1, len(tasks), figsize=(3 * len(tasks), 2.4), sharey=True, squeeze=False)
-    for axis, task in zip(axes[0], tasks, strict=True):
+    lines = -(-len(tasks) // ACROSS)
+    figure, axes = plt.subplots(lines, ACROSS, figsize=(3 * ACROSS, 2.4 * lines), sharey=True, squeeze=False)
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_axis_off()
+    for axis, task in zip(axes.flat, tasks, strict=False):
         for _, rows in table[table["task"] == task].groupby("run"):
             rows = rows.sort_values("env_step")
             thousands = rows["env_step"] / 1000
-            axis.plot(thousands, rows["success"], ".", markersize=2, alpha=0.4, color="tab:blue")
             axis.plot(thousands, rows["success"].rolling(SMOOTHED_OVER, min_periods=1).mean(), color="tab:blue")
         axis.set(title=task, xlabel="environment steps (thousands)", ylim=(-0.03, 1.03))
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("success")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("success")
     figure.tight_layout()
     figure.savefig(given.out, metadata={"Date": None})
 
