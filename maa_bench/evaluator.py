@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.policy import PolicySpec
 from maa_bench.resources import peak_mb
-from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, simulator_of, step_until_success
+from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success
 from maa_bench.suite import load_suite
 
 VERSION = 2
@@ -76,7 +75,7 @@ class EpisodeJob:
     def __call__(self, report: Report) -> Episodes:
         started = time.monotonic()
         suite = load_suite(self.suite)
-        simulator = _open(self.suite, self.task, suite.layouts_sha256, repr(suite.task(self.task)))
+        simulator = opened_task(suite, self.task)
         names = layout_names(self.layouts)
         layouts = [suite.layouts(self.task, layout_set)[i] for layout_set, i in names]
         first = np.full((len(self.indices), len(names)), -1, np.int64)
@@ -172,17 +171,6 @@ class _Checked:
             raise EpisodeError(f"`act` must return {self.action_dim} numbers, not {got}", self.steps)
         self.steps += 1
         return action
-
-
-@lru_cache(maxsize=10)
-def _open(suite: str, task: str, *identity: str) -> TaskSimulator:
-    """Simulators stay open between jobs of one process (about 40 MB each); another `identity` opens another."""
-    loaded = load_suite(suite)
-    simulator = simulator_of(loaded).open_task(loaded.task(task))
-    # What is compiled on first use is compiled now, and not in some candidate's time.
-    idle = PackedPolicy(loaded.policy, np.zeros(loaded.policy.n_params, np.float32))
-    simulator.first_success(idle, loaded.layouts(task, "test")[0], 0)
-    return simulator
 
 
 def episode_jobs(suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...]) -> list[EpisodeJob]:

@@ -116,7 +116,11 @@ class SplitInfo(_Model):
 class DatasetInfo(_Model):
     """The checkpoint dataset that the method was fitted on."""
 
-    id: str = Field(min_length=1, description="Address of the dataset: hash of everything that it is built from.")
+    id: str = Field(
+        min_length=1,
+        description="Address of the dataset: hash of everything that it is built from; of one that was given "
+        "(`--dataset`), followed by a hash of its content.",
+    )
     content_sha256: Sha256 = Field(description="Digest of the dataset's shards as they were built.")
     producer: str = Field(description="What made the checkpoints, e.g. `distill` or `sac`.")
     rows: Count = Field(description="Number of checkpoints.")
@@ -136,7 +140,7 @@ class ProtocolInfo(_Model):
     select_episodes: Count = Field(description="Select layouts that each candidate is run on.")
     horizon: Positive = Field(description="Steps after which an episode ends.")
     success_rule: str = Field(description="When an episode counts as a success.")
-    prompt_source: str = Field(description="Where the prompts come from.")
+    prompt_source: str = Field(description="Whose trajectories the prompts are: `trained`, `partial` or `expert`.")
 
 
 class Seeds(_Model):
@@ -172,7 +176,9 @@ class Environment(_Model):
 class StageSeconds(_Model):
     """Seconds of work of each stage, summed over workers, tasks and training seeds, measured when it was done."""
 
-    dataset: Seconds = Field(description="Building the dataset, all of its tasks; shared by all methods.")
+    dataset: Seconds = Field(
+        description="Building the dataset, all of its tasks; shared by all methods; 0 if it was not built here."
+    )
     fit: Seconds = Field(description="Fitting the method.")
     generate: Seconds = Field(description="Generating candidates.")
     evaluate: Seconds = Field(description="Running episodes.")

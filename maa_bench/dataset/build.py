@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def expected_bytes(plan: DatasetPlan) -> int:
     spec, config = plan.suite.policy, plan.config
     behavior = SEGMENT * (spec.obs_dim + spec.action_dim) + OUTCOME * spec.obs_dim
     runs = [run for task in plan.tasks for run in plan.runs(task)]
-    rows = sum(run.verified + run.partial + run.failing for run in runs)
+    # Where a producer keeps all, as many again may not reach success 1.
+    rows = sum(run.verified + min(run.partial + run.failing, run.verified) for run in runs)
     episodes = len(plan.tasks) * config.experts.demonstrations + len(runs) * config.run_episodes
     transition = 2 * (spec.obs_dim + spec.action_dim) + 8
     return 4 * (rows * (spec.n_params + behavior + 100) + episodes * config.experts.max_episode_steps * transition)
@@ -75,34 +77,52 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
     folder.mkdir(parents=True, exist_ok=True)
     found = {shard: finished_entry(folder, shard) for shard in shards_of(plan)}
     entries = {shard: entry for shard, entry in found.items() if entry is not None}
-    _record_experts(plan, folder, executor, progress, entries)
-    _train_runs(plan, folder, executor, progress, entries)
+    runs = [run for task in plan.tasks for run in plan.runs(task)]
+    groups = [tuple(group) for group in load_producer(plan.producer).groups(runs, plan.settings)]
+    # What several jobs need is recorded first; else the one that needs it does so, with the simulator that it opens.
+    users = Counter(task for group in groups for task in {run.task for run in group})
+    _record_experts(plan, folder, executor, progress, [task for task in plan.tasks if users[task] > 1], entries)
+    _train_runs(plan, folder, executor, progress, groups, entries)
     _check_success(plan, entries, progress)
     write_manifest(plan, folder, entries)
     write_card(CheckpointDataset(folder, plan.suite))
 
 
 def _record_experts(
-    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, entries: dict[str, Entry]
+    plan: DatasetPlan,
+    folder: Path,
+    executor: Executor,
+    progress: Progress,
+    tasks: Sequence[str],
+    entries: dict[str, Entry],
 ) -> None:
-    tasks = [task for task in plan.tasks if expert_shard(task) not in entries]
-    with progress.stage("experts", len(plan.tasks), "tasks") as stage:
-        stage.advance(len(plan.tasks) - len(tasks))
+    lacking = [task for task in tasks if expert_shard(task) not in entries]
+    if not lacking:
+        return
+    with progress.stage("experts", len(tasks), "tasks") as stage:
+        stage.advance(len(tasks) - len(lacking))
 
         def finished(index: int, result: dict[str, Entry]) -> Iterable[Job]:
             entries.update(result)
             stage.advance()
             return ()
 
-        executor.run([ExpertJob(plan, task, folder) for task in tasks], finished)
+        executor.run([ExpertJob(plan, task, folder) for task in lacking], finished)
 
 
 def _train_runs(
-    plan: DatasetPlan, folder: Path, executor: Executor, progress: Progress, entries: dict[str, Entry]
+    plan: DatasetPlan,
+    folder: Path,
+    executor: Executor,
+    progress: Progress,
+    groups: Sequence[tuple[TrainingRun, ...]],
+    entries: dict[str, Entry],
 ) -> None:
-    runs = [run for task in plan.tasks for run in plan.runs(task)]
-    groups = [tuple(group) for group in load_producer(plan.producer).groups(runs, plan.settings)]
-    missing = [group for group in groups if any(shard not in entries for run in group for shard in _shards(plan, run))]
+    def lacks(run: TrainingRun) -> bool:
+        return any(shard not in entries for shard in [expert_shard(run.task), *_shards(plan, run)])
+
+    runs = [run for group in groups for run in group]
+    missing = [group for group in groups if any(map(lacks, group))]
     wanted = sum(run.verified for run in runs)
     lacking = {checkpoint_shard(run) for group in missing for run in group}
     finished_rows = sum(_verified(entries, run) for run in runs if checkpoint_shard(run) not in lacking)

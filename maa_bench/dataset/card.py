@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maa_bench.dataset.card_header import TRANSITIONS_CONFIG, configs, header, rows
+from maa_bench.dataset.card_header import FOREIGN, TRANSITIONS_CONFIG, configs, header, rows
 from maa_bench.dataset.collect import KINDS
 from maa_bench.dataset.schema import (
     COLUMNS,
@@ -33,12 +33,15 @@ if TYPE_CHECKING:
 PRODUCERS = {
     "distill": "behaviour cloning of noisy scripted experts, saved along training (`distill`)",
     "sac": "soft actor-critic, saved along training (`sac`)",
+    "official": "files in Make-An-Agent's released format; what they do was measured anew, by rolling them out",
 }
 """How policies were trained, in words, by producer; another producer is named."""
 
 LIMITS = {
     "distill": "The policies are clones of scripted experts. They are **not** the paper's, which SAC trained with "
     "rewards: those of one task act much alike, as their expert does, and the `log_std` head keeps its initial values.",
+    "official": "How these policies were trained is not in the files. A file is one run here, as the format names "
+    "none, and `seed` and `env_step` are -1, unknown.",
 }
 """What a user of a producer's policies must know."""
 
@@ -256,10 +259,11 @@ def _making(data: CheckpointDataset) -> str:
             "Near-duplicates are dropped unrolled: a snapshot whose parameters differ from those its run kept last by "
             f"less than {config['near_duplicate']:g} of their Euclidean length ({_total(own, 'duplicates'):,} were)."
         )
-    rules.append(
-        "A run keeps as many checkpoints of each kind as it was asked for; what it showed beyond that was rolled out "
-        f"and dropped ({_total(own, 'surplus'):,} were). Experts and measuring took {steps:,} environment steps."
-    )
+    if data.producer not in FOREIGN:
+        rules.append(
+            "A run keeps as many checkpoints of each kind as it was asked for; what it showed beyond that was rolled out "
+            f"and dropped ({_total(own, 'surplus'):,} were). Experts and measuring took {steps:,} environment steps."
+        )
     versions = {**identity.get("software", {}), **identity["versions"]}
     return f"""\
 ## How it was made
@@ -297,10 +301,13 @@ Meant for research on generating, embedding and comparing policy networks, and o
 
 
 def _citation(data: CheckpointDataset) -> str:
+    licence = "[CC-BY-4.0](https://creativecommons.org/licenses/by/4.0/)."
+    if data.producer in FOREIGN:
+        licence = "The policies are other people's: the licence of the files that they were imported from holds."
     return f"""\
 ## Licence and citation
 
-[CC-BY-4.0](https://creativecommons.org/licenses/by/4.0/). Please cite maa-bench, the paper whose setting it follows,
+{licence} Please cite maa-bench, the paper whose setting it follows,
 and the simulator:
 
 ```bibtex

@@ -15,6 +15,8 @@ from maa_bench.policy import PolicySpec
 TRANSITIONS_CONFIG = "transitions"
 """The config of all tasks' transitions; with `-<task>`, of one task's."""
 
+FOREIGN = ("official",)
+"""Producers whose policies are other people's."""
 TAGS = ("maa-bench", "policy-generation", "policy-parameters", "imitation-learning")
 
 
@@ -49,9 +51,9 @@ def header(data: CheckpointDataset) -> str:
     tags = [*TAGS, data.suite.simulator, data.suite.name]
     card = DatasetCardData(
         pretty_name=f"maa-bench policy checkpoints: {data.id}",
-        license="cc-by-4.0",
+        license="other" if data.producer in FOREIGN else "cc-by-4.0",
         annotations_creators="machine-generated",
-        source_datasets=["original"],
+        source_datasets=["extended" if data.producer in FOREIGN else "original"],
         task_categories=["robotics", "reinforcement-learning"],
         size_categories=[size_category(rows(data.shards.values()))],
         tags=list(dict.fromkeys(tags)),

@@ -106,9 +106,6 @@ class DatasetPlan:
         """The producer's own."""
         return load_producer(self.producer).version
 
-    def _parts(self) -> tuple[Any, ...]:
-        return self.tasks, self.config, self.producer, self.settings, self.device
-
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the dataset's numbers; its hash is the dataset's id."""
@@ -136,7 +133,7 @@ class DatasetPlan:
 
     def runs(self, task: str) -> list[TrainingRun]:
         """The training runs of a task. A run keeps its seed whatever other runs there are."""
-        config = self.config
+        config, keeps_all = self.config, load_producer(self.producer).keeps_all
         if task in training_tasks(self.suite):
             counts = {"train": config.train_runs, "validation": config.validation_runs, "prompt": config.prompt_runs}
         else:
@@ -145,8 +142,11 @@ class DatasetPlan:
         for role, count in counts.items():
             for number in range(count):
                 partial = _share(config.partial_prompts, number, count) if role == "prompt" else config.partial_per_run
+                failing = -(-partial // 4)
+                if keeps_all:
+                    partial = failing = ALL
                 name, seed = f"{role}-{number:02d}", SEEDS[role] + number
-                found.append(TrainingRun(task, role, name, seed, config.per_run, partial, -(-partial // 4)))
+                found.append(TrainingRun(task, role, name, seed, config.per_run, partial, failing))
         return found
 
     def max_prompts(self, tasks: Iterable[str], source: str) -> int:
@@ -164,6 +164,9 @@ class DatasetPlan:
 def _reloaded(kind: type[DatasetPlan], suite: str, *rest: Any) -> DatasetPlan:
     return kind(load_suite(suite), *rest)
 
+
+ALL = 1_000_000_000
+"""Of a kind of checkpoints: as many as there are."""
 
 SEEDS = {"train": 0, "validation": 500, "prompt": 1000}
 """First seed of the runs of each role."""

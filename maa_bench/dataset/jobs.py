@@ -19,6 +19,7 @@ from maa_bench.dataset.store import Entry
 from maa_bench.dataset.tables import transitions_of, write_checkpoints, write_transitions
 from maa_bench.execution import Report
 from maa_bench.files import sha256_of, write_json
+from maa_bench.simulators import opened_task
 
 ROWS = "rows"
 """The stage that a job reports: checkpoints of success 1 so far."""
@@ -79,11 +80,9 @@ class ExpertJob:
 
     def __call__(self, report: Report) -> dict[str, Entry]:
         """Write the shard; returns its manifest entry by its path."""
-        from maa_bench.simulators import simulator_of
-
         started = time.monotonic()
         suite = self.plan.suite
-        simulator = simulator_of(suite).open_task(suite.task(self.task))
+        simulator = opened_task(suite, self.task)
         rng = np.random.default_rng([list(suite.tasks).index(self.task), 1])
         episodes = expert_episodes(simulator, suite.layouts(self.task, "train"), self.plan.config.experts, rng)
         role = "train" if self.task in training_tasks(suite) else "prompt"
@@ -96,7 +95,7 @@ class ExpertJob:
 
 @dataclass(frozen=True)
 class RunsJob:
-    """Train some runs together, and write the shards of each."""
+    """Train some runs together, and write the shards of each; of their tasks' experts too, where nobody else does."""
 
     plan: DatasetPlan
     runs: tuple[TrainingRun, ...]
@@ -106,13 +105,14 @@ class RunsJob:
         """Write the shards; returns their manifest entries by path."""
         import pyarrow.parquet as pq
 
-        from maa_bench.simulators import simulator_of
-
         started = time.monotonic()
         suite, runs = self.plan.suite, self.runs
-        module = simulator_of(suite)
         tasks = list(dict.fromkeys(run.task for run in runs))
-        simulators = {task: module.open_task(suite.task(task)) for task in tasks}
+        simulators = {task: opened_task(suite, task) for task in tasks}
+        entries: dict[str, Entry] = {}
+        for task in tasks:
+            if finished_entry(self.folder, expert_shard(task)) is None:
+                entries |= ExpertJob(self.plan, task, self.folder)(report)
         numbers = {(task, run.name): i for task in tasks for i, run in enumerate(self.plan.runs(task))}
         collected = [RunRows(run, self.plan, simulators[run.task], numbers[run.task, run.name]) for run in runs]
         tables = {task: pq.read_table(self.folder / expert_shard(task)) for task in tasks}
@@ -134,7 +134,6 @@ class RunsJob:
             own.take(snapshot)
             done += own.kept["verified"] - before
             report(ROWS, done, wanted)
-        entries: dict[str, Entry] = {}
         for own in collected:
             entries |= self._write(own, started)
             started = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
 from maa_bench.policy import Float32
-from maa_bench.suite import Suite, Task
+from maa_bench.suite import Suite, Task, load_suite
 
 _MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
 
@@ -172,6 +173,26 @@ def simulator_of(suite: Suite) -> Simulator:
                 f"which gives other observations: pip install {package}=={frozen}"
             )
     return module
+
+
+def opened_task(suite: Suite, task: str) -> TaskSimulator:
+    """A task's simulator, which stays open between the jobs of one process, and keeps the reset states that it made.
+
+    Raises:
+        SuiteError: as `simulator_of`.
+    """
+    return _opened(suite.source, task, suite.layouts_sha256, repr(suite.task(task)))
+
+
+@lru_cache(maxsize=10)  # about 50 MB each
+def _opened(suite: str, task: str, *identity: str) -> TaskSimulator:
+    """Another `identity` opens another: a suite's file may change while a process lives."""
+    loaded = load_suite(suite)
+    simulator = simulator_of(loaded).open_task(loaded.task(task))
+    # What is compiled on first use is compiled now, and not in some candidate's time.
+    idle = PackedPolicy(loaded.policy, np.zeros(loaded.policy.n_params, np.float32))
+    simulator.first_success(idle, loaded.layouts(task, "test")[0], 0)
+    return simulator
 
 
 def step_until_success(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Learning curves of a `sac` dataset as a figure: measured success of every snapshot by environment steps.
 
-python tests/benchmarks/sac_curves.py CURVES.csv OUT.svg
+python tests/benchmarks/sac_curves.py DATASET OUT.svg
 
-The CSV has the columns task, run, env_step, success: one row a snapshot, as they stand in the dataset.
+A `sac` dataset keeps every snapshot, with its measured success.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from maa_bench.dataset.store import CheckpointDataset, suite_of
+from maa_bench.suite import load_suite
+
 SMOOTHED_OVER = 10
 """Snapshots; the line is their running mean."""
 
@@ -24,12 +27,14 @@ ACROSS = 4
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("curves", type=Path)
+    parser.add_argument("dataset", type=Path, help="a dataset's folder")
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "sac", "svg.fonttype": "none"})  # the same bytes for the same numbers
-    table = pd.read_csv(given.curves)
+    data = CheckpointDataset(given.dataset, load_suite(suite_of(given.dataset, "metaworld-v1")))
+    columns = ["task", "run", "env_step", "success"]
+    table = pd.concat(data.table(shard, columns).to_pandas() for shard in data.entries("checkpoints"))
     tasks = sorted(table["task"].unique())
     lines = -(-len(tasks) // ACROSS)
     figure, axes = plt.subplots(lines, ACROSS, figsize=(3 * ACROSS, 2.4 * lines), sharey=True, squeeze=False)

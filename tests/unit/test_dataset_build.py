@@ -70,7 +70,7 @@ GROUP = [f"goal-090/{run}" for run in ("train-00", "train-01", "prompt-00", "pro
         ("checkpoints/goal-090/train-01.parquet", GROUP),
         ("build/checkpoints/goal-090/train-01.json", GROUP),
         ("transitions/goal-090/prompt-00.parquet", GROUP),
-        ("transitions/goal-090/expert-00.parquet", []),
+        ("transitions/goal-090/expert-00.parquet", GROUP),
     ],
 )
 @pytest.mark.parametrize("how", ["gone", "truncated"])
@@ -102,10 +102,8 @@ def test_a_build_that_is_stopped_leaves_whole_shards_and_goes_on(
 
     whole = shared_files(tiny_dataset.folder)
     groups = [RunsJob(plan, tuple(plan.runs(task)), folder) for task in plan.tasks]
-    with LocalExecutor(1) as executor:
-        building._record_experts(plan, folder, executor, Progress(quiet=True), {})
-        with pytest.raises(KeyboardInterrupt):
-            executor.run(groups, reported)
+    with LocalExecutor(1) as executor, pytest.raises(KeyboardInterrupt):
+        executor.run(groups, reported)
     there = shared_files(folder)
     assert there.items() <= whole.items()
     assert sum(name.startswith("checkpoints/") for name in there) == 8

@@ -23,8 +23,9 @@ import torch
 from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
 from maa_bench.dataset.producers.sac import SAC, SACConfig
 from maa_bench.dataset.producers.sac_envs import Environments
+from maa_bench.dataset.producers.sac_learner import Learner
 from maa_bench.dataset.producers.sac_replay import Replay, transitions
-from maa_bench.dataset.transitions import Episodes, Recorder
+from maa_bench.dataset.transitions import Recorder, Transitions
 from maa_bench.errors import DataError
 from maa_bench.execution import Report
 from maa_bench.execution.local import LocalExecutor
@@ -48,7 +49,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def expert_episodes(task: str, count: int = 4) -> Episodes:
+def expert_episodes(task: str, count: int = 4) -> Transitions:
     """Noisy expert episodes."""
     rng = np.random.default_rng(0)
     layouts = SUITE.layouts(task, "train")
@@ -57,7 +58,7 @@ def expert_episodes(task: str, count: int = 4) -> Episodes:
         recorder.begin(episode, layouts[episode], 0.5, "expert")
         for _ in range(60):
             recorder.step(np.clip(recorder.label() + 0.5 * rng.standard_normal(2), -1, 1))
-    return recorder.episodes()
+    return recorder.recorded()
 
 
 def training(work: Path, config: SACConfig = QUICK, **changes: Any) -> Training:
@@ -208,9 +209,30 @@ def test_a_diverged_simulation_begins_anew(tmp_path: Path, monkeypatch: pytest.M
     assert len(shown) == 28
 
 
-def test_a_run_that_diverges_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"run train-00 of 'goal-000' diverged before environment step \d+: its"):
+def test_runs_that_all_diverge_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run train-00 of 'goal-000', and every other .* step \d+: networks"):
         lines(SAC().train(training(tmp_path, replace(QUICK, learning_rate=1e30))))
+
+
+def test_a_run_that_diverges_shows_nothing_more_and_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = [line for line in lines(SAC().train(training(tmp_path / "calm"))) if line[0] != 1]
+    act = Learner.act
+
+    def broken(self: Learner, obs: Any, noise: Any) -> Any:
+        """The second run's actions are no numbers, while it is there."""
+        actions = act(self, obs, noise)
+        if len(actions) == 4:
+            actions[1] = np.nan
+        return actions
+
+    monkeypatch.setattr(Learner, "act", broken)
+    shown = lines(SAC().train(training(tmp_path / "broken")))
+    assert {line[0] for line in shown} == {0, 2, 3}
+    assert [line[:3] for line in shown] == [line[:3] for line in calm]
+    first = [line for line in calm if line[2] == calm[0][2]]
+    assert shown[: len(first)] == first, "their bytes, as long as the batch had the same shape"
 
 
 def test_prior_data_needs_experts(tmp_path: Path) -> None:
@@ -220,11 +242,11 @@ def test_prior_data_needs_experts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"save_every": 0}, "save_every"), ({"critic_hidden": ()}, "critic_hidden"), ({"initial_alpha": 0.0}, "alpha")],
+    [({"gamma": 1.5}, "gamma"), ({"critic_hidden": ()}, "critic_hidden"), ({"prior_data": True, "batch_size": 1}, "2")],
 )
-def test_settings_that_cannot_be(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        lines(SAC().train(training(tmp_path, replace(QUICK, **change))))
+        replace(QUICK, **change)
 
 
 def test_a_dead_worker_is_one_clear_error() -> None:

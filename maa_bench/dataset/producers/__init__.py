@@ -94,11 +94,14 @@ class Producer(Protocol):
         name: as registered; it stands in every row.
         version: part of the dataset's identity; raise it when the numbers that come out change.
         uses_device: whether it can train on another device than the CPU.
+        keeps_all: whether every snapshot is kept with its measured success, instead of as many of each kind as the
+            dataset's sizes say: where snapshots are few and dear.
     """
 
     name: str
     version: int
     uses_device: bool
+    keeps_all: bool
 
     def settings(self, scale: Scale) -> Any:
         """A frozen dataclass of numbers, flags, texts and tuples of numbers: the defaults of a scale.

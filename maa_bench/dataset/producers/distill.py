@@ -57,6 +57,7 @@ class Distill:
     name = "distill"
     version = 3
     uses_device = False
+    keeps_all = False
 
     def settings(self, scale: Scale) -> DistillConfig:
         """See `Producer`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 
 from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
-from maa_bench.dataset.transitions import Episodes
+from maa_bench.dataset.settings import MAY_BE_0, NO_NUMBER, decides
+from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError
 from maa_bench.files import digest
 from maa_bench.suite import Scale
@@ -43,6 +44,9 @@ class SACConfig:
         buffer_size: transitions of each run that are kept.
         runs_together: runs that are trained in one job.
         env_workers: processes that step a job's environments; 0: none of their own. No number depends on it.
+
+    Raises:
+        DataError: a value that cannot be.
     """
 
     env_steps: int = 1_000_000
@@ -63,7 +67,16 @@ class SACConfig:
     prior_data: bool = False
     buffer_size: int = 1_000_000
     runs_together: int = 8
-    env_workers: int = 1
+    env_workers: int = field(default=1, metadata={**NO_NUMBER, **MAY_BE_0})
+
+    def __post_init__(self) -> None:
+        if not self.critic_hidden or min(self.critic_hidden) < 1:
+            raise DataError(f"sac: critic_hidden must be layer sizes of at least 1, not {self.critic_hidden}")
+        for name in ("gamma", "tau"):
+            if not 0 < getattr(self, name) <= 1:
+                raise DataError(f"sac: {name} must be above 0 and at most 1, not {getattr(self, name)}")
+        if self.prior_data and self.batch_size < 2:
+            raise DataError("sac: with prior_data a batch_size of 2 or more is needed: half of it are the experts'")
 
 
 CONFIGS: dict[Scale, SACConfig] = {
@@ -95,6 +108,8 @@ class SAC:
 
     name = "sac"
     version = 1
+    uses_device = True
+    keeps_all = True
 
     def __init__(self, state_seconds: float = 60.0) -> None:
         self._state_seconds = state_seconds
@@ -112,11 +127,10 @@ class SAC:
         """Snapshots of every run each `save_every` environment steps, from the end of the warm-up on.
 
         Raises:
-            DataError: settings that cannot be, expert transitions that are wanted and missing, a run that diverged,
+            DataError: expert transitions that are wanted and missing, no run that has not diverged,
                 a process that died.
         """
         config: SACConfig = training.settings
-        _check(config)
         from maa_bench.dataset.producers.sac_envs import Environments  # torch: imported only when something is trained
         from maa_bench.dataset.producers.sac_state import Saves
         from maa_bench.dataset.producers.sac_trainer import Trainer
@@ -130,7 +144,8 @@ class SAC:
         with Environments(training.suite, tasks, config.env_workers) as environments:
             saved_at, shown = time.monotonic(), list[Snapshot]()
             while trainer.env_step < config.env_steps:
-                lacking = [run for run in trainer.runs if training.wants(run, "verified")]
+                sound = [run for run in trainer.runs if run not in trainer.diverged]
+                lacking = [run for run in sound if training.wants(run, "verified")]
                 if not lacking:
                     return
                 trainer.keep(lacking)
@@ -145,31 +160,14 @@ class SAC:
 
 def _identity(training: Training) -> str:
     """Names the training whose state may be gone on with."""
-    suite, config = training.suite, asdict(training.settings)
-    del config["env_workers"]
+    suite, settings = training.suite, training.settings
+    config = {f.name: getattr(settings, f.name) for f in fields(settings) if decides(f)}
     runs = [[run.task, run.name, run.seed] for run in training.runs]
     experts = {task: _sha256(training.experts[task]) for task in sorted(training.experts)}
     about = [SAC.version, training.device, suite.name, suite.layouts_sha256, suite.policy.id]
     return digest([*about, config, runs, experts])
 
 
-def _sha256(episodes: Episodes) -> str:
+def _sha256(episodes: Transitions) -> str:
     parts = (episodes.observations, episodes.actions, episodes.next_observations, episodes.rewards)
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
-
-
-def _check(config: SACConfig) -> None:
-    """Raise a `DataError` for a setting that cannot be."""
-    counts = (
-        *("env_steps", "save_every", "warmup_steps", "episode_steps", "batch_size", "update_every", "updates"),
-        *("target_every", "buffer_size", "runs_together"),
-    )
-    for name in counts:
-        if getattr(config, name) < 1:
-            raise DataError(f"sac: {name} must be at least 1, not {getattr(config, name)}")
-    if not config.critic_hidden or min(config.critic_hidden) < 1:
-        raise DataError(f"sac: critic_hidden must be one layer size or more, not {config.critic_hidden}")
-    if config.initial_alpha <= 0:
-        raise DataError(f"sac: initial_alpha must be above 0, not {config.initial_alpha}")
-    if config.prior_data and config.batch_size < 2:
-        raise DataError("sac: with prior_data a batch_size of 2 or more is needed: half of it are the experts'")

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maa_bench.dataset.transitions import Episodes
+from maa_bench.dataset.transitions import Transitions
 from maa_bench.policy import Float32
 
 
-def transitions(episodes: Episodes) -> Float32:
+def transitions(episodes: Transitions) -> Float32:
     """Rows as `Learner.update` takes them: observation, action, next observation, reward."""
     parts = (episodes.observations, episodes.actions, episodes.next_observations, episodes.rewards[:, None])
     return np.concatenate(parts, 1, dtype=np.float32)

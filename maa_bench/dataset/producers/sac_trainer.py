@@ -41,6 +41,7 @@ class Trainer:
     Attributes:
         runs: the runs that are still trained, by index.
         env_step: environment steps of each.
+        diverged: runs whose networks hold NaN or infinity. They show nothing more; others do not see it.
 
     Raises:
         DataError: expert transitions are wanted and there are none.
@@ -52,6 +53,7 @@ class Trainer:
         self._spec = training.suite.policy
         self.runs = [*range(len(training.runs))]
         self.env_step = 0
+        self.diverged: set[int] = set()
         self._layouts = [len(training.suite.layouts(run.task, "train")) for run in training.runs]
         self._generators = [torch.Generator().manual_seed(_seed(run)) for run in training.runs]
         # By the seed alone: runs of one seed begin with the same policy on every task, as in the release.
@@ -84,7 +86,7 @@ class Trainer:
         """One episode of every run, learning as it goes; snapshots as they are due.
 
         Raises:
-            DataError: a run diverged, or a process that steps environments died.
+            DataError: every run diverged, or a process that steps environments died.
         """
         c, learner = self._config, self._learner
         runs = torch.tensor(self.runs)
@@ -98,7 +100,8 @@ class Trainer:
                 actions = torch.erf(noise[step] / 2**0.5).numpy()
             else:
                 actions = learner.act(obs, noise[step].to(self._training.device))
-                self._check(np.isfinite(actions).all(axis=1))
+                self._note_diverged(np.isfinite(actions).all(axis=1))
+                actions = np.nan_to_num(actions, nan=0.0, posinf=0.0, neginf=0.0)
             environments.send(dict(zip(self.runs, actions, strict=True)))
             if not warming_up and self.env_step % c.update_every == 0:  # while the environments move
                 for _ in range(c.updates):
@@ -164,20 +167,21 @@ class Trainer:
         return np.concatenate([obs_before, still[:-1], obs_before, still[-1:]])
 
     def _snapshots(self) -> Iterator[Snapshot]:
-        self._check(self._learner.finite().numpy())
+        self._note_diverged(self._learner.finite().numpy())
         params, updates = self._learner.params(), self._learner.updates
         for i, run in enumerate(self.runs):
-            yield Snapshot(run, updates, self.env_step, params[i])
+            if run not in self.diverged:
+                yield Snapshot(run, updates, self.env_step, params[i])
 
-    def _check(self, finite: npt.NDArray[np.bool_]) -> None:
-        """Raise a `DataError` for the first run that is not."""
-        if finite.all():
-            return
-        about = self._training.runs[self.runs[int(np.argmin(finite))]]
-        raise DataError(
-            f"sac: run {about.name} of {about.task!r} diverged before environment step {self.env_step}: its networks "
-            "hold NaN or infinity; try a smaller learning_rate or critic_layer_norm"
-        )
+    def _note_diverged(self, finite: npt.NDArray[np.bool_]) -> None:
+        """Raise a `DataError` if no run is left."""
+        self.diverged |= {self.runs[i] for i in np.flatnonzero(~finite)}
+        if self.diverged.issuperset(self.runs):
+            about = self._training.runs[self.runs[0]]
+            raise DataError(
+                f"sac: run {about.name} of {about.task!r}, and every other that was left, diverged before environment "
+                f"step {self.env_step}: networks hold NaN or infinity; try a smaller learning_rate or critic_layer_norm"
+            )
 
 
 def _seed(run: TrainingRun) -> int:
