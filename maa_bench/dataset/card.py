@@ -261,8 +261,8 @@ def _making(data: CheckpointDataset) -> str:
         )
     if data.producer not in FOREIGN:
         rules.append(
-            "A run keeps as many checkpoints of each kind as it was asked for; what it showed beyond that was rolled out "
-            f"and dropped ({_total(own, 'surplus'):,} were). Experts and measuring took {steps:,} environment "
+            "A run keeps as many checkpoints of each kind as it was asked for; what it showed beyond that was rolled "
+            f"out and dropped ({_total(own, 'surplus'):,} were). Experts and measuring took {steps:,} environment "
             "steps."
         )
     versions = {**identity.get("software", {}), **identity["versions"]}
