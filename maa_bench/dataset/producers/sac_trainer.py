@@ -116,7 +116,7 @@ class Trainer:
             self._replay.add(runs, rows)
             self.env_step += 1
             if self.env_step % REPORT_EVERY == 0:
-                self._training.report("sac", self.env_step, c.env_steps)
+                self._training.report("environment steps", self.env_step, c.env_steps)
             if self.env_step % c.save_every == 0 and self.env_step >= c.warmup_steps:
                 yield from self._snapshots()
 
