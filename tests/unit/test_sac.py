@@ -98,7 +98,7 @@ def test_snapshots_come_as_they_are_due(tmp_path: Path) -> None:
         (r, e) for e in range(100, 701, 100) for r in range(4)
     ]
     assert [step for run, step, *_ in shown if run == 0] == [0, 100, 200, 300, 400, 500, 600]
-    assert reports == [("sac", done, 700) for done in range(100, 701, 100)]
+    assert reports == [("environment steps", done, 700) for done in range(100, 701, 100)]
     first = [params for _, step, _, params in shown if step == 0]
     assert first[0] == first[2] != first[1]  # by seed alone
     assert len({params for *_, params in shown}) == 26
