@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from maa_bench.suite import load_suite
 
 pytest.importorskip("metaworld")
 
-from maa_bench.dataset.producers.distill import DistillConfig, clone, demonstrations
+from maa_bench.dataset.experts import ExpertConfig, demonstrations, expert_episodes
+from maa_bench.dataset.producers.distill import _Learner
 from maa_bench.evaluator import EpisodeJob
 from maa_bench.execution.threads import threads
 from maa_bench.forward import PackedPolicy
@@ -68,11 +70,17 @@ def untrained(seed: int, scale: float = 1.0) -> PackedPolicy:
 @cache
 def cloned(task: str) -> PackedPolicy:
     """Something like a checkpoint: a few hundred updates towards the scripted expert."""
-    config = DistillConfig(demonstrations=4, updates=400, batch_size=64, first_checkpoint=400, noise_std=(0.0, 0.2))
+    config = ExpertConfig(demonstrations=4, noise_std=(0.0, 0.2))
+    shown = expert_episodes(stock(task), SUITE.layouts(task, "train"), config, np.random.default_rng(0))
+    shown = demonstrations(shown, config.tail)
+    generator = torch.Generator().manual_seed(0)
     with threads(1):
-        shown = demonstrations(stock(task), SUITE.layouts(task, "train"), config, np.random.default_rng(0))
-        (snapshot,) = clone(SUITE.policy, *shown, [0], [400], 0, config)
-    return PackedPolicy(SUITE.policy, snapshot.params)
+        learner = _Learner(SUITE.policy, [0], 1e-3)
+        obs, labels = torch.tensor(shown.observations), torch.tensor(shown.labels)
+        for _ in range(400):
+            rows = torch.randint(len(obs), (1, 64), generator=generator)
+            learner.step(obs[rows], labels[rows])
+        return PackedPolicy(SUITE.policy, learner.params()[0].copy())
 
 
 def assert_same(task: str, policy: PackedPolicy, layout: Any, horizon: int) -> Trajectory:
