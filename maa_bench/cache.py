@@ -44,6 +44,8 @@ def dataset_folder(name: str, cache_dir: Path) -> Path:
     for folder in (Path(name), cache_dir / "datasets" / name):
         if (folder / "manifest.json").is_file():
             return folder
+    if Path(name).is_dir():
+        raise DataError(f"{name} holds no dataset: it has no manifest.json")
     there = sorted(path.parent.name for path in cache_dir.glob("datasets/*/manifest.json"))
     raise DataError(
         f"no dataset {name!r}: neither a dataset's folder nor one in {cache_dir}.{did_you_mean(name, there)}"

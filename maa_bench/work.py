@@ -32,11 +32,24 @@ from maa_bench.progress import JobStages, Progress
 from maa_bench.resources import peak_mb
 
 
-def ensure_dataset(plan: DatasetPlan, cache: Cache, progress: Progress, executor: Executor) -> CheckpointDataset:
-    """Open a dataset, building it (or what was deleted or truncated) first if the cache has not all of it."""
+def ensure_dataset(
+    plan: DatasetPlan, cache: Cache, progress: Progress, executor: Executor, thorough: bool = False
+) -> CheckpointDataset:
+    """Open a dataset, building it (or what was deleted or truncated) first if the cache has not all of it.
+
+    Args:
+        plan: the dataset.
+        cache: where it lies.
+        progress: shows the build.
+        executor: runs it.
+        thorough: also hash what is there, so that altered shards are built again.
+    """
     folder = cache.dataset_folder(plan.id)
-    if not is_complete(plan, folder):
-        progress.note(f"no dataset {plan.id} in {cache.folder}: building it")
+    if not is_complete(plan, folder, thorough):
+        if folder.exists():
+            progress.note(f"dataset {plan.id} in {cache.folder} is not whole: going on with it")
+        else:
+            progress.note(f"no dataset {plan.id} in {cache.folder}: building it")
         build_dataset(plan, folder, executor, progress)
     return CheckpointDataset(folder, plan.suite)
 

@@ -24,11 +24,12 @@ from maa_bench.dataset.jobs import (
     finished_entry,
     run_transitions_shard,
 )
-from maa_bench.dataset.producers import TrainingRun, load_producer
+from maa_bench.dataset.producers import TrainingRun
+from maa_bench.dataset.producers.registry import load_producer
 from maa_bench.dataset.store import CARD, MANIFEST, CheckpointDataset, Entry
 from maa_bench.errors import DataError
 from maa_bench.execution import Executor, Job
-from maa_bench.files import write_json
+from maa_bench.files import sha256_of, write_json
 from maa_bench.progress import JobStages, Progress
 from maa_bench.prompts import OUTCOME, SEGMENT
 
@@ -78,7 +79,7 @@ def build_dataset(plan: DatasetPlan, folder: Path, executor: Executor, progress:
     found = {shard: finished_entry(folder, shard) for shard in shards_of(plan)}
     entries = {shard: entry for shard, entry in found.items() if entry is not None}
     runs = [run for task in plan.tasks for run in plan.runs(task)]
-    groups = [tuple(group) for group in load_producer(plan.producer).groups(runs, plan.settings)]
+    groups = load_producer(plan.producer).groups(runs, plan.settings)
     # What several jobs need is recorded first; else the one that needs it does so, with the simulator that it opens.
     users = Counter(task for group in groups for task in {run.task for run in group})
     _record_experts(plan, folder, executor, progress, [task for task in plan.tasks if users[task] > 1], entries)
@@ -199,11 +200,13 @@ def write_manifest(plan: DatasetPlan, folder: Path, entries: dict[str, Entry]) -
     write_json(folder / MANIFEST, {"id": plan.id, "identity": plan.identity, "shards": shards})
 
 
-def is_complete(plan: DatasetPlan, folder: Path) -> bool:
-    """Whether a dataset lies in its folder with all its files, each as long as it should be."""
+def is_complete(plan: DatasetPlan, folder: Path, thorough: bool = False) -> bool:
+    """Whether a dataset lies in its folder with all files, each as long as it should (`thorough`: with its bytes)."""
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]
         whole = all((folder / shard).stat().st_size == entries[shard]["bytes"] for shard in shards_of(plan))
+        if thorough:
+            whole = whole and all(sha256_of(folder / shard) == entries[shard]["sha256"] for shard in shards_of(plan))
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return whole and (folder / CARD).exists()

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from maa_bench.dataset.experts import ExpertConfig
-from maa_bench.dataset.producers import TrainingRun, load_producer, producer_names
+from maa_bench.dataset.producers import TrainingRun
+from maa_bench.dataset.producers.registry import load_producer, producer_names
 from maa_bench.dataset.schema import FORMAT
 from maa_bench.dataset.settings import MAY_BE_0, changed, decides
 from maa_bench.errors import DataError, SuiteError
@@ -218,7 +219,7 @@ def plan_dataset(
     if per_task is not None:
         config = config.with_per_task(per_task)
     settings = changed(loaded.settings(scale), of_producers.get(producer, {}), f"{where}.{producer}", SuiteError)
-    settings = changed(settings, changes or {}, f"producer '{producer}", DataError)
+    settings = changed(settings, changes or {}, f"producer setting '{producer}", DataError)
     chosen = tuple(name for name in suite.tasks if not tasks or name in tasks)
     return DatasetPlan(suite, chosen, config, producer, settings, device)
 

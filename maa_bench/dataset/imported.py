@@ -164,7 +164,8 @@ def _plan(files: Sequence[Path], suite: Suite, task: str | None, autoencoder: Pa
             raise DataError(f"--task {task} is of one file, not of {len(files)}: import them by their names")
     if episodes < 1:
         raise DataError(f"--episodes must be at least 1, not {episodes}")
-    named = [(task or task_of_file(file, suite), _hash_of(file)) for file in files]
+    named = [(_hash_of(file), task or task_of_file(file, suite)) for file in files]  # is it there, before: what is it
+    named = [(name, sha256) for sha256, name in named]
     if len(set(named)) != len(named):
         raise DataError("the same file of the same task is given twice")
     none = (

@@ -14,7 +14,8 @@ import numpy as np
 from maa_bench.dataset.collect import RunRows
 from maa_bench.dataset.config import DatasetPlan, training_tasks
 from maa_bench.dataset.experts import expert_episodes
-from maa_bench.dataset.producers import Training, TrainingRun, load_producer
+from maa_bench.dataset.producers import Training, TrainingRun
+from maa_bench.dataset.producers.registry import load_producer
 from maa_bench.dataset.store import Entry
 from maa_bench.dataset.tables import transitions_of, write_checkpoints, write_transitions
 from maa_bench.execution import Report

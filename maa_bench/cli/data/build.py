@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -38,7 +40,12 @@ def build(
         list[str] | None,
         typer.Option("--tasks", help="Only these tasks: a,b or repeated.", show_default="all of the suite"),
     ] = None,
-    producer: Annotated[str, typer.Option("--producer", help="How policies are trained: distill or sac.")] = "distill",
+    producer: Annotated[
+        str,
+        typer.Option(
+            "--producer", help="How policies are trained: distill, sac, a registered one or package.module:Class."
+        ),
+    ] = "distill",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the producer: name=value; may be repeated.", show_default=False),
@@ -78,6 +85,8 @@ def build(
     how = Execution(workers, backend=cast("Backend", backend), address=address)
     protocol = Protocol(scale=cast("Scale", scale), device=device)
     check_device(device)
+    if ":" in producer:
+        sys.path.append(str(Path.cwd()))  # a script's own folder is on the path, not the user's
     changes = _changes(settings or [])
     if prior_data is not None:
         changes["prior_data"] = prior_data
@@ -94,7 +103,7 @@ def build(
     )
     cache = Cache(cache_dir or default_cache_dir())
     with stdout_reserved(), open_executor(how, cache) as executor:
-        dataset = ensure_dataset(plan, cache, Progress(quiet), executor)
+        dataset = ensure_dataset(plan, cache, Progress(quiet), executor, thorough=True)
     print(dataset.folder)
 
 

@@ -87,5 +87,8 @@ def official(
         data = import_official(
             files, loaded, cache, executor, progress, task=task, autoencoder=autoencoder, episodes=episodes
         )
-    progress.note(f"{data.folder}\nuse it with `maa-bench run --suite {suite} --dataset {data.id}`")
+    progress.note(
+        f"{data.folder}\nlook at it with `maa-bench data info {data.id}`; `run --dataset` needs all tasks that "
+        "its split trains on"
+    )
     print(data.id)

@@ -1,4 +1,4 @@
-"""Producers: where the policies of a dataset come from. One file and one entry point each (`maa_bench.producers`).
+"""Producers: where the policies of a dataset come from. One file and one entry point each (see `registry`).
 
 A producer trains runs and shows snapshots of them as they come. It says nothing about how good they are: the builder
 rolls every snapshot out, keeps what the dataset's rules ask for, and ends the run once it has enough.
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 from maa_bench.dataset.transitions import Transitions
-from maa_bench.errors import DataError, did_you_mean
 from maa_bench.execution import Report
 from maa_bench.policy import Float32
 from maa_bench.suite import Scale, Suite
-
-GROUP = "maa_bench.producers"
 
 
 @dataclass(frozen=True)
@@ -88,17 +84,15 @@ class Training:
 
 
 class Producer(Protocol):
-    """Where policies come from. The class is called without arguments.
+    """Where policies come from. The class is called without arguments; it need not inherit from this one.
 
     Attributes:
-        name: as registered; it stands in every row.
         version: part of the dataset's identity; raise it when the numbers that come out change.
-        uses_device: whether it can train on another device than the CPU.
+        uses_device: whether it can train on another device than the CPU; default: False.
         keeps_all: whether every snapshot is kept with its measured success, instead of as many of each kind as the
-            dataset's sizes say: where snapshots are few and dear.
+            dataset's sizes say: where snapshots are few and dear; default: False.
     """
 
-    name: str
     version: int
     uses_device: bool
     keeps_all: bool
@@ -122,26 +116,3 @@ class Producer(Protocol):
         Raises:
             DataError: training diverged.
         """
-
-
-def producer_names() -> list[str]:
-    """Names of the registered producers, sorted; imports none of them."""
-    return sorted(entry.name for entry in entry_points(group=GROUP))
-
-
-def load_producer(name: str) -> Producer:
-    """A producer by its registered name.
-
-    Raises:
-        DataError: unknown name, or an import that fails.
-    """
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in found:
-        raise DataError(f"unknown producer {name!r}.{did_you_mean(name, found)}")
-    try:
-        producer: Producer = found[name].load()()
-    except Exception as error:
-        raise DataError(
-            f"cannot import producer {name!r} ({found[name].value}): {type(error).__name__}: {error}"
-        ) from error
-    return producer

@@ -54,10 +54,7 @@ class DistillConfig:
 class Distill:
     """The producer; see the module."""
 
-    name = "distill"
     version = 3
-    uses_device = False
-    keeps_all = False
 
     def settings(self, scale: Scale) -> DistillConfig:
         """See `Producer`."""

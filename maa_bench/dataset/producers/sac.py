@@ -106,7 +106,6 @@ class SAC:
         state_seconds: seconds between two saves of the training's state; no number depends on it.
     """
 
-    name = "sac"
     version = 1
     uses_device = True
     keeps_all = True
