@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from maa_bench.cli.options import DEFAULT_SUITE, CacheDirOption, DatasetOption, ScaleOption, SuiteOption
-from maa_bench.dataset.store import CARD
 
 
 def card(
@@ -26,6 +25,7 @@ def card(
     """Write a dataset's card again, from its manifest: what it holds, its columns, how it was made, how to cite it."""
     from maa_bench.cli.data.find import find_dataset
     from maa_bench.dataset.card import card_text
+    from maa_bench.dataset.store import CARD
     from maa_bench.errors import OptionError
     from maa_bench.files import write_bytes
 
