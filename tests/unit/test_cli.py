@@ -306,10 +306,16 @@ def test_cache_of_another_version(cli: Cli, tiny: list[str], tmp_path: Path) -> 
         one_line(cli(*command, "--cache-dir", "cache"), "another version", "9.9", "--cache-dir")
 
 
-def test_truncated_shard(cli: Cli, tiny: list[str], tiny_cache_copy: Path) -> None:
+def test_damaged_shard(cli: Cli, tiny: list[str], tiny_cache_copy: Path) -> None:
+    """One that is too short is built again; one that was altered says so, and how to mend it."""
     (shard,) = tiny_cache_copy.glob("datasets/*/checkpoints/goal-090/train-00.parquet")
-    shard.write_bytes(shard.read_bytes()[:-10])
-    one_line(cli(*tiny, "--method", "random_seen", "--cache-dir", tiny_cache_copy), str(shard), "truncated", "delete")
+    command = [*tiny, "--method", "random_seen", "--cache-dir", tiny_cache_copy]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    one_line(cli(*command), str(shard), "truncated or altered", "delete")
+    shard.write_bytes(whole[:-10])
+    assert cli(*command).code == 0
+    assert shard.read_bytes() == whole
 
 
 def test_truncated_cell(cli: Cli, tiny: list[str], tiny_cache_copy: Path) -> None:
