@@ -112,8 +112,9 @@ class RunsJob:
         simulators = {task: opened_task(suite, task) for task in tasks}
         entries: dict[str, Entry] = {}
         for task in tasks:
-            if finished_entry(self.folder, expert_shard(task)) is None:
-                entries |= ExpertJob(self.plan, task, self.folder)(report)
+            shard = expert_shard(task)
+            found = finished_entry(self.folder, shard)  # another process may have recorded it meanwhile
+            entries |= ExpertJob(self.plan, task, self.folder)(report) if found is None else {shard: found}
         numbers = {(task, run.name): i for task in tasks for i, run in enumerate(self.plan.runs(task))}
         collected = [RunRows(run, self.plan, simulators[run.task], numbers[run.task, run.name]) for run in runs]
         tables = {task: pq.read_table(self.folder / expert_shard(task)) for task in tasks}

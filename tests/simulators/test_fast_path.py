@@ -120,7 +120,7 @@ def test_most_cloned_policies_succeed_so_that_successes_were_compared() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("scale", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("scale", [1.0, pytest.param(3.0, marks=pytest.mark.heavy), 10.0])
 def test_an_untrained_policy_rolls_as_in_stock(task: str, scale: float) -> None:
     layouts = SUITE.layouts(task, "select")
     for seed in range(2):

@@ -107,6 +107,7 @@ def test_a_dataset_as_it_was_built_is_sound(verify: Verify, folder: Path) -> Non
     assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
 
 
+@pytest.mark.heavy
 def test_two_workers_check_what_one_does(verify: Verify) -> None:
     one, two = verify("--sample", "20", "--json"), verify("--sample", "20", "--json", "--workers", "2")
     assert one == two

@@ -96,7 +96,7 @@ def test_what_was_learned_from_is_in_a_cells_address(edit_suite: Callable[..., P
 
     assert key() == key()
     changed = [
-        key(lambda data: data["dataset"]["small"].update(updates=251)),
+        key(lambda data: data["dataset"]["small"]["distill"].update(updates=251)),
         key(lambda data: data["splits"]["unseen"].update(train=["goal-000", "goal-090"])),
         key(lambda data: data.update(horizon=99)),
     ]

@@ -308,7 +308,7 @@ def test_json_is_all_of_standard_output_and_ctrl_c_leaves_nothing(
             assert going.poll() is None
             time.sleep(0.05)
         going.send_signal(signal.SIGINT)
-        assert going.wait(30) == 130
+        assert going.wait(90) == 130
         assert going.stderr is not None
         assert "interrupted" in going.stderr.read().splitlines()[-1]
     deadline = time.monotonic() + 15

@@ -449,7 +449,7 @@ def test_an_empty_cache_says_so_and_builds_the_dataset(
     lines = captured.err.splitlines()
     assert lines[0].startswith("no dataset tiny-")
     assert lines[0].endswith("building it")
-    assert any(line.startswith("checkpoints: 96/96 checkpoints in ") for line in lines)
+    assert any(line.startswith("checkpoints: 120/120 checkpoints in ") for line in lines)
     assert any(line.startswith("evaluate: ") and "episodes in" in line for line in lines)
     (old,), (new,) = (tiny_cache / "datasets").iterdir(), (tmp_path / "new" / "datasets").iterdir()
     assert new.name == old.name
