@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from refusals import refused
 
 from maa_bench.cache import Cache
 from maa_bench.cli import main
@@ -65,15 +66,6 @@ def cli(tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
         return (code, *capfd.readouterr())
 
     return run
-
-
-def refused(ended: tuple[int, str, str], *parts: str) -> None:
-    code, out, err = ended
-    assert (code, out) == (2, ""), err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    for part in parts:
-        assert part in err, err
 
 
 def datasets_in(tmp_path: Path) -> list[str]:

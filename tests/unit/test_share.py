@@ -12,6 +12,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from refusals import refused
 
 from maa_bench.cli import main
 from maa_bench.dataset import share
@@ -44,15 +45,6 @@ def folder(tiny_cache_copy: Path) -> Path:
     """The tiny dataset's folder, to be damaged."""
     (found,) = (tiny_cache_copy / "datasets").iterdir()
     return found
-
-
-def refused(ended: tuple[int, str, str], *parts: str) -> None:
-    code, out, err = ended
-    assert (code, out) == (2, ""), err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    for part in parts:
-        assert part in err, err
 
 
 def shared_files(folder: Path) -> dict[str, str]:
