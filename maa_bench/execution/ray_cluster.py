@@ -29,6 +29,7 @@ from maa_bench.execution import (
     ray_node,
     ray_session,
 )
+from maa_bench.execution.interrupts import ctrl_c_when_asked
 from maa_bench.execution.queue import JobQueue, Task
 
 TICK = 0.2
@@ -108,16 +109,18 @@ class RayExecutor:
 
         queue = JobQueue(jobs, finished, lost)
         try:
-            while queue.waiting or self._sent:
-                self._submit(queue)
-                ended, _ = ray.wait(list(self._sent), timeout=TICK)
-                if ended:  # and whatever else has
-                    ended, _ = ray.wait(list(self._sent), num_returns=len(self._sent), timeout=0)
-                self._read_reports(reported)
-                for ref in ended:
-                    self._receive(ref, queue)
-                if step_timeout is not None:
-                    self._end_late_ones(queue, step_timeout)
+            with ctrl_c_when_asked() as deliver_ctrl_c:
+                while queue.waiting or self._sent:
+                    deliver_ctrl_c()
+                    self._submit(queue)
+                    ended, _ = ray.wait(list(self._sent), timeout=TICK)
+                    if ended:  # and whatever else has
+                        ended, _ = ray.wait(list(self._sent), num_returns=len(self._sent), timeout=0)
+                    self._read_reports(reported)
+                    for ref in ended:
+                        self._receive(ref, queue)
+                    if step_timeout is not None:
+                        self._end_late_ones(queue, step_timeout)
         finally:
             for ref in list(self._sent):
                 self._end(ref)

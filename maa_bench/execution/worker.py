@@ -12,12 +12,12 @@ import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from maa_bench.execution import Job, Report
+from maa_bench.execution.interrupts import ctrl_c_later
 from maa_bench.execution.threads import JOB_THREADS, limit_libraries_to_come, run_job
 
 
@@ -34,7 +34,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), name="maa-bench worker")
-        with _ctrl_c_later():
+        with ctrl_c_later():
             self._process.start()
         theirs.close()  # so that the pipe ends when the process does
 
@@ -63,32 +63,6 @@ class Worker:
     def join(self) -> None:
         """Wait until it has ended."""
         self._process.join()
-
-
-@contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Workers are started whole or not at all, and never see Ctrl-C; ours is delivered afterwards.
-
-    A child inherits the blocked signal, so it is deaf even while it still imports. Here the mask alone would not do:
-    it holds for this thread only, and the kernel may hand the signal to another one, for which Python then raises
-    KeyboardInterrupt here, between the start of a worker and the message that tells it what to be.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is raised in the main thread only
-        yield
-        return
-    from multiprocessing.resource_tracker import ensure_running
-
-    ensure_running()  # a start would do it, and lift our mask as it does
-    caught: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-        if caught:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(pipe: Connection) -> None:
