@@ -18,7 +18,8 @@ from maa_bench.method import Context, FlatPolicies, MethodCard, Scale, TrainingS
 from maa_bench.policy import PolicySpec
 from maa_bench.prompts import PromptSet
 
-from .config import Config, parse_config, read_config
+from ..shared.config import parse_config
+from .config import Config, read_config
 
 if TYPE_CHECKING:
     from .generator import PolicyGenerator
@@ -127,7 +128,7 @@ class MakeAnAgent:
         spec = training_set.spec
         if record["policy"] != spec.id:
             raise MethodError(f"{folder} was fitted to policies {record['policy']}, the training set holds {spec.id}")
-        self.config = parse_config(record["config"], str(folder / "model.json"))
+        self.config = parse_config(Config, record["config"], str(folder / "model.json"))
         generator = PolicyGenerator(self.config, spec.chunks, record["traj_dim"], record["task_dim"], seed=0)
         generator.load_state_dict(load_file(folder / "model.safetensors"))
         self._generator, self._spec = generator.eval(), spec

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..shared.training import first_weights
 from .autoencoder import ParameterAutoencoder
 from .behavior_embedding import BehaviorEmbedding
 from .config import Config
@@ -35,9 +36,7 @@ class PolicyGenerator(nn.Module):
         self, config: Config, chunks: Sequence[tuple[int, int]], traj_dim: int, task_dim: int, seed: int
     ) -> None:
         super().__init__()
-        # Layers draw their first weights from torch's global generator: it is lent a seed and put back.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with first_weights(seed):
             self._build(config, chunks, traj_dim, task_dim)
 
     def _build(self, config: Config, chunks: Sequence[tuple[int, int]], traj_dim: int, task_dim: int) -> None:

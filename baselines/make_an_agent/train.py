@@ -6,18 +6,14 @@ rows, but rows of one training run are near copies of each other, so that choice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
 import torch
 from torch import Tensor, nn
 
 from maa_bench.method import Context, TrainingSet
 
-from .config import Config, TrainingConfig
+from ..shared.training import minimize
+from .config import Config
 from .generator import PolicyGenerator
-
-PROGRESS_EVERY = 20
-"""Batches between two reports of progress."""
 
 # Streams of `Context.torch_generator`: each use of chance has its own, so that one does not shift another.
 INIT, AUTOENCODER, EMBEDDING, DIFFUSION = range(4)
@@ -103,50 +99,3 @@ def fit_diffusion(
 
     parameters = generator.unet.parameters()
     minimize("diffusion", parameters, loss, len(latent), settings.training, context, chance)
-
-
-def minimize(
-    stage: str,
-    parameters: Iterable[nn.Parameter],
-    loss: Callable[[Tensor], Tensor],
-    n_rows: int,
-    training: TrainingConfig,
-    context: Context,
-    chance: torch.Generator,
-) -> None:
-    """Train `parameters` by AdamW on `loss(rows)`, with cosine cycles stepped once a batch as in the release.
-
-    Args:
-        stage: what progress is reported as.
-        parameters: what is trained.
-        loss: mean loss of a batch, given its row numbers (batch,) int64 on `context.device`.
-        n_rows: rows of the data.
-        training: length, batch size and optimiser.
-        context: device and progress.
-        chance: orders the rows.
-    """
-    total = training.n_steps(n_rows)
-    context.progress(stage, 0, total)
-    if not total:
-        return
-    optimizer = torch.optim.AdamW(
-        parameters, lr=training.lr, betas=training.betas, weight_decay=training.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
-        optimizer, T_0=training.first_cycle or total, T_mult=training.cycle_growth
-    )
-    batches = shuffled_batches(n_rows, training.batch, chance)
-    for done in range(1, total + 1):
-        rows = next(batches)
-        optimizer.zero_grad()
-        loss(rows.to(context.device)).backward()
-        optimizer.step()
-        schedule.step()
-        if done % PROGRESS_EVERY == 0 or done == total:
-            context.progress(stage, done, total)
-
-
-def shuffled_batches(n_rows: int, batch: int, chance: torch.Generator) -> Iterator[Tensor]:
-    """Row numbers (<= batch,) int64, for ever: every row once an epoch, whose last batch may be short."""
-    while True:
-        yield from torch.randperm(n_rows, generator=chance).split(batch)

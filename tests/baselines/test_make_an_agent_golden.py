@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 import golden  # noqa: E402
+
 from maa_bench.baselines.make_an_agent.autoencoder import ParameterAutoencoder  # noqa: E402
 from maa_bench.baselines.make_an_agent.behavior_embedding import BehaviorEmbedding  # noqa: E402
 from maa_bench.baselines.make_an_agent.config import Config, read_config  # noqa: E402
@@ -19,7 +20,6 @@ from maa_bench.baselines.make_an_agent.diffusion import Diffusion  # noqa: E402
 from maa_bench.baselines.make_an_agent.generator import PolicyGenerator  # noqa: E402
 from maa_bench.baselines.make_an_agent.normalizer import LimitsNormalizer  # noqa: E402
 from maa_bench.baselines.make_an_agent.unet import ConditionalUNet  # noqa: E402
-
 from maa_bench.policy import PolicySpec  # noqa: E402
 
 pytestmark = [pytest.mark.golden, pytest.mark.baseline, golden.needs_golden]

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from maa_bench.baselines.make_an_agent import MakeAnAgent
-from maa_bench.baselines.make_an_agent.config import Config, parse_config, read_config
 
+from maa_bench.baselines.make_an_agent import MakeAnAgent
+from maa_bench.baselines.make_an_agent.config import Config, read_config
+from maa_bench.baselines.shared.config import parse_config
 from maa_bench.errors import MethodError
 from maa_bench.method import Context, Saveable, TrainingSet
 from maa_bench.policy import PolicySpec
@@ -331,19 +332,19 @@ def test_configuration_errors_name_the_key(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match=r"unknown scale 'smal'.*'small'"):
         read_config("smal")
     table = dataclasses.asdict(read_config("small"))
-    assert parse_config(json.loads(json.dumps(table)), "here") == read_config("small")
+    assert parse_config(Config, json.loads(json.dumps(table)), "here") == read_config("small")
 
     def broken(change: dict[str, Any]) -> dict[str, Any]:
         training = {**table["diffusion"]["training"], **change}
         return {**table, "diffusion": {**table["diffusion"], "training": training}}
 
     with pytest.raises(MethodError, match=r"here diffusion training has an unknown key 'stpes'.*'steps'"):
-        parse_config(broken({"stpes": 3}), "here")
+        parse_config(Config, broken({"stpes": 3}), "here")
     with pytest.raises(MethodError, match="here diffusion training lr is 'high'; it must be float"):
-        parse_config(broken({"lr": "high"}), "here")
+        parse_config(Config, broken({"lr": "high"}), "here")
     with pytest.raises(MethodError, match="epochs or steps, not both"):
-        parse_config(broken({"epochs": 3}), "here")
+        parse_config(Config, broken({"epochs": 3}), "here")
     with pytest.raises(MethodError, match="here lacks diffusion"):
-        parse_config({key: table[key] for key in ("autoencoder", "embedding")}, "here")
+        parse_config(Config, {key: table[key] for key in ("autoencoder", "embedding")}, "here")
     with pytest.raises(MethodError, match="'random' or 'pca'"):
-        parse_config({**table, "autoencoder": {**table["autoencoder"], "init": "svd"}}, "here")
+        parse_config(Config, {**table, "autoencoder": {**table["autoencoder"], "init": "svd"}}, "here")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maa_bench.baselines.controls import Expert, NearestCheckpoint, RandomSeen, RandomWeights
 
+from maa_bench.baselines.controls import Expert, NearestCheckpoint, RandomSeen, RandomWeights
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MethodError
 from maa_bench.evaluator import EpisodeJob

@@ -169,6 +169,8 @@ class _Learner:
         """One Adam step (Kingma & Ba 2015) on the squared error of tanh(mean): obs (n, b, obs_dim)."""
         import torch
 
+        from maa_bench.differentiable import batched_mean
+
         self._updates += 1
         tensors = {t.name: x for t, x in zip(self._trained, self._leaves, strict=True)}
         action = batched_mean(self._spec, tensors, obs).tanh()
@@ -193,27 +195,3 @@ class _Learner:
         if not np.isfinite(flat).all():
             raise DataError("behaviour cloning diverged: parameters hold NaN or infinity; lower the learning rate")
         return flat
-
-
-def batched_mean(spec: PolicySpec, tensors: dict[str, torch.Tensor], obs: torch.Tensor) -> torch.Tensor:
-    """Differentiable mean head of n policies on a batch each.
-
-    Args:
-        spec: the policy.
-        tensors: by name in `spec.tensors`, each (n, *shape) float32.
-        obs: (n, b, obs_dim) float32.
-
-    Returns:
-        (n, b, action_dim) float32.
-    """
-    import torch
-
-    functions = {"elu": torch.nn.functional.elu, "relu": torch.relu, "tanh": torch.tanh}
-    x = obs
-    for layer, activation in enumerate((*spec.activations, None), start=1):
-        name = f"linear{layer}" if activation else "mean"
-        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-        if activation:
-            x = functions[activation](x)
-    return x

@@ -1,0 +1,1 @@
+"""What several baselines are made of: configuration, training loops, conditioned policies, finetuning."""
