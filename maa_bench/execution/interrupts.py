@@ -40,11 +40,11 @@ def ctrl_c_when_asked() -> Iterator[Callable[[], None]]:
 
     For loops around a library whose callbacks and destructors swallow exceptions, and a KeyboardInterrupt with them.
     """
-    if not _raises_here():
+    handler = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+    if not _raises_here() or handler == signal.SIG_IGN:  # of a shell's background job, which Ctrl-C is not for
         yield lambda: None
         return
     caught: list[int] = []
-    handler = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 
     def deliver() -> None:
         if caught:

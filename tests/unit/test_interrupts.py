@@ -42,6 +42,17 @@ def test_without_ctrl_c_nothing_is_delivered_and_the_handler_is_put_back() -> No
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_background_job_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c_when_asked() as deliver:
+            signal.raise_signal(signal.SIGINT)
+            deliver()
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("signals", "kept"), [(1, [1]), (2, [1])])
 def test_one_is_delivered_at_the_end_and_a_second_at_once(signals: int, kept: list[int]) -> None:
     steps = []

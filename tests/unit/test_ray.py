@@ -302,7 +302,14 @@ def test_json_is_all_of_standard_output_and_ctrl_c_leaves_nothing(
     for note in tmp_path.glob("fit.*"):
         note.unlink()
     with subprocess.Popen(
-        whole, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        whole,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Who runs the tests in the background has it ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as going:
         while not list(tmp_path.glob("fit.[0-9].*[0-9]")):
             assert going.poll() is None
