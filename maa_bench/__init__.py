@@ -16,6 +16,7 @@ from maa_bench.gym_ids import register_when_imported
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointPromptSet",
     "Context",
     "FlatPolicies",
     "MaaBenchError",
@@ -23,6 +24,7 @@ __all__ = [
     "PolicySpec",
     "PromptSet",
     "Protocol",
+    "RewardedPromptSet",
     "TrainingSet",
     "__version__",
     "list_suites",
@@ -38,13 +40,14 @@ if TYPE_CHECKING:
     from maa_bench.main_job import run, run_methods
     from maa_bench.method import Context, FlatPolicies, MethodCard, TrainingSet
     from maa_bench.policy import PolicySpec
-    from maa_bench.prompts import PromptSet
+    from maa_bench.prompts import CheckpointPromptSet, PromptSet, RewardedPromptSet
     from maa_bench.protocol import Protocol
     from maa_bench.registry import method_names
     from maa_bench.results import load_record
     from maa_bench.suite import list_suites, load_suite
 
 _HOME = {
+    "CheckpointPromptSet": "prompts",
     "Context": "method",
     "FlatPolicies": "method",
     "MaaBenchError": "errors",
@@ -52,6 +55,7 @@ _HOME = {
     "PolicySpec": "policy",
     "PromptSet": "prompts",
     "Protocol": "protocol",
+    "RewardedPromptSet": "prompts",
     "TrainingSet": "method",
     "list_suites": "suite",
     "load_record": "results",

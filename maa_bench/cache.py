@@ -53,6 +53,21 @@ def dataset_folder(name: str, cache_dir: Path) -> Path:
 
 
 @dataclass(frozen=True)
+class FitCost:
+    """What a fit took.
+
+    Attributes:
+        seconds: wall clock.
+        peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
+        n_parameters: how many numbers the method has learned, if it says.
+    """
+
+    seconds: float
+    peak_mb: float = 0.0
+    n_parameters: int | None = None
+
+
+@dataclass(frozen=True)
 class CellResult:
     """One method's episodes on one task for one training seed.
 
@@ -64,6 +79,7 @@ class CellResult:
         steps: environment steps taken.
         peak_mb: peak memory of the largest process that worked on the cell, in MB (10^6 bytes).
         environment: the machine and software that computed it (`maa_bench.record.Environment` as JSON).
+        test_steps: environment steps that the method took while it generated; None in results of older versions.
     """
 
     first_success: npt.NDArray[np.int64]
@@ -73,6 +89,7 @@ class CellResult:
     steps: int
     peak_mb: float
     environment: dict[str, Any]
+    test_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,14 +142,19 @@ class Cache:
         """Where a fit belongs, whether it is there or not."""
         return self.folder / "fits" / key
 
-    def fit_seconds(self, key: str) -> float | None:
-        """How long the fit of that key took, or None if there is none."""
+    def fit_cost(self, key: str) -> FitCost | None:
+        """What the fit of that key took, or None if there is none."""
         path = self.fit_folder(key) / "meta.json"
         meta = self._read_meta(path)
         if meta is None:
             return None
         try:
-            return float(meta["seconds"])
+            n_parameters = meta.get("n_parameters")
+            return FitCost(
+                seconds=float(meta["seconds"]),
+                peak_mb=float(meta.get("peak_mb", 0.0)),
+                n_parameters=None if n_parameters is None else int(n_parameters),
+            )
         except (KeyError, TypeError, ValueError):
             raise _damaged(path) from None
 
@@ -155,8 +177,8 @@ class Cache:
         """Whether a cell is finished, with a result or as a failure."""
         return (self._cell_folder(key) / "meta.json").exists()
 
-    def load_cell(self, key: str) -> CellResult | CellFailure:
-        """Read a finished cell.
+    def load_cell(self, key: str, with_params: bool = True) -> CellResult | CellFailure:
+        """Read a finished cell, its policies too unless nobody needs them in memory; they are checked in any case.
 
         Raises:
             CacheError: a file of it is truncated or altered.
@@ -179,10 +201,12 @@ class Cache:
                 good = False
             if not good:
                 raise CacheError(f"{path} is truncated or altered: delete {folder} and run the same command again")
-            arrays[name] = np.load(path, allow_pickle=False)
+            if with_params or name != "params.npy":
+                arrays[name] = np.load(path, allow_pickle=False)
         try:
             failures = tuple(FailedEpisode(*failure) for failure in meta["failures"])
             own = [meta[key] for key in ("seconds", "steps", "peak_mb", "environment")]
+            own.append(meta.get("test_steps"))
             return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), failures, *own)
         except (KeyError, TypeError):
             raise _damaged(folder / "meta.json") from None
@@ -190,7 +214,7 @@ class Cache:
     def _has_result(self, key: str) -> bool:
         """Whether a whole result is there, and not a failure or half a folder."""
         try:
-            return isinstance(self.load_cell(key), CellResult)
+            return isinstance(self.load_cell(key, with_params=False), CellResult)
         except CacheError:
             return False
 
@@ -215,7 +239,7 @@ class Cache:
                 np.save(folder / name, array)
             files = {name: sha256_of(folder / name) for name in arrays}
             meta = {"files": files, "seconds": cell.seconds, "steps": cell.steps, "peak_mb": cell.peak_mb}
-            meta |= {"environment": cell.environment, "failures": cell.failures}
+            meta |= {"environment": cell.environment, "failures": cell.failures, "test_steps": cell.test_steps}
             write_json(folder / "meta.json", meta)
 
     def _read_meta(self, path: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from maa_bench.execution import Report
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.policy import PolicySpec
-from maa_bench.resources import peak_mb
+from maa_bench.resources import peak_mb, restart_peak
 from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success
 from maa_bench.suite import load_suite
 
@@ -38,7 +38,7 @@ class Episodes:
         failures: episodes that broke off.
         steps: environment steps taken.
         seconds: wall clock.
-        peak_mb: peak memory of the process, in MB (10^6 bytes).
+        peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
     """
 
     first_success: npt.NDArray[np.int64]
@@ -73,6 +73,7 @@ class EpisodeJob:
             object.__setattr__(self, "candidates", self.indices)
 
     def __call__(self, report: Report) -> Episodes:
+        restart_peak()
         started = time.monotonic()
         suite = load_suite(self.suite)
         simulator = opened_task(suite, self.task)

@@ -9,12 +9,15 @@ import errno
 import pickle
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from maa_bench.cache import Cache
+import numpy as np
+
+from maa_bench.cache import Cache, FitCost
+from maa_bench.dataset.shown import RewardsError, shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MaaBenchError, MethodError
 from maa_bench.execution import Report
@@ -23,7 +26,8 @@ from maa_bench.method import Agents, Context, FlatPolicies, Method, Saveable, Tr
 from maa_bench.prompts import PromptSet
 from maa_bench.protocol import Protocol
 from maa_bench.registry import load_method
-from maa_bench.resources import peak_mb
+from maa_bench.resources import peak_mb, restart_peak
+from maa_bench.simulators import STEPS
 from maa_bench.suite import load_suite
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -32,10 +36,18 @@ DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @dataclass(frozen=True)
 class Generated:
-    """One task's candidates, and how long they took."""
+    """One task's candidates, and what they took.
+
+    Attributes:
+        agents: the candidates.
+        seconds: wall clock of `generate`.
+        steps: environment steps taken in `generate`.
+        peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
+    """
 
     agents: Agents
     seconds: float
+    steps: int
     peak_mb: float
 
 
@@ -58,6 +70,7 @@ class FitJob:
 
     Attributes:
         method: as `load_method` takes it.
+        uses: what its card says that it uses of a test task: it is shown that and no more.
         suite, split, protocol: as in the plan.
         dataset: the dataset's folder.
         train_seed: seed of the fit, of the candidates and of the draw of prompts.
@@ -67,6 +80,7 @@ class FitJob:
     """
 
     method: str
+    uses: str
     suite: str
     split: str
     protocol: Protocol
@@ -81,26 +95,31 @@ class FitJob:
         # A total of 0 names a step of ours, with a time limit of its own: not for a method to say.
         context = Context(self.train_seed, self.protocol.device, lambda *told: report(*told) if told[2] else None)
         data, training_set = _training_set(self.dataset, self.suite, self.split)
-        prompts = {
-            task: data.prompts(task, self.protocol.shots, self.train_seed, self.protocol.prompt_source)
-            for task in self.tasks
-        }
         generated: dict[str, Generated] = {}
         failures: dict[str, str] = {}
+        prompts: dict[str, PromptSet] = {}
+        for task in self.tasks:
+            try:
+                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed)
+            except RewardsError as error:
+                failures[task] = f"method {self.method!r} needs rewards: {error}"
+        if not prompts:
+            return Fitted({}, failures)
         report("fit", 0, 0)
         try:
             fitted = self._fitted(training_set, context)
         except MethodError as error:
-            return Fitted({}, dict.fromkeys(self.tasks, str(error)))
-        for task in self.tasks:
+            return Fitted({}, failures | dict.fromkeys(prompts, str(error)))
+        for task, shown in prompts.items():
             report(step_name(task), 0, 0)
-            started = time.monotonic()
+            restart_peak()
+            started, steps = time.monotonic(), STEPS.taken
             try:
-                agents = self._generate(fitted, prompts[task], training_set, context)
+                agents = self._generate(fitted, shown, training_set, context)
             except MethodError as error:
                 failures[task] = str(error)
             else:
-                generated[task] = Generated(agents, time.monotonic() - started, peak_mb())
+                generated[task] = Generated(agents, time.monotonic() - started, STEPS.taken - steps, peak_mb())
         return Fitted(generated, failures)
 
     def without(self, tasks: set[str]) -> FitJob | None:
@@ -112,19 +131,28 @@ class FitJob:
         make = load_method(self.method).make
         made: Method = self._guard("calling it with scale=...", lambda: make(scale=self.protocol.scale))
         cache = Cache(self.cache)
-        if isinstance(made, Saveable) and not self.afresh and cache.fit_seconds(self.key) is not None:
+        if isinstance(made, Saveable) and not self.afresh and cache.fit_cost(self.key) is not None:
             state = cache.check_fit(self.key)
             self._guard(f"load from {state}", lambda: made.load(state, training_set))
             return made
+        restart_peak()
         started = time.monotonic()
         self._guard("fit", lambda: made.fit(training_set, context))
-        seconds = round(time.monotonic() - started, 3)
+        cost = FitCost(round(time.monotonic() - started, 3), peak_mb(), self._n_parameters(made))
         with whole_folder(cache.fit_folder(self.key), replace=self.afresh) as folder:
             if isinstance(made, Saveable):
                 (folder / "state").mkdir()
                 self._guard("save", lambda: made.save(folder / "state"))
-            write_json(folder / "meta.json", {"seconds": seconds, "files": hashes(folder / "state")})
+            write_json(folder / "meta.json", {**asdict(cost), "files": hashes(folder / "state")})
         return made
+
+    def _n_parameters(self, fitted: Method) -> int | None:
+        count = self._guard("n_parameters", lambda: getattr(fitted, "n_parameters", None))
+        if count is None:
+            return None
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
+            raise MethodError(f"method {self.method!r}: n_parameters must be an int of 0 or more, not {count!r}")
+        return int(count)
 
     def _generate(self, fitted: Method, prompts: PromptSet, training_set: TrainingSet, context: Context) -> Agents:
         n = 1 if fitted.card.deterministic_candidates else self.protocol.candidates

@@ -85,7 +85,7 @@ class Outcome:
     Attributes:
         records: of the methods all of whose cells have results, in the plan's order.
         failures: one line a failed cell or candidate: method, seed, task, candidate, reason.
-        incomplete: names of the methods that have no record.
+        incomplete: names of the methods that have no record, those that could not be loaded among them.
     """
 
     records: list[RunRecord] = field(default_factory=list)
@@ -97,7 +97,8 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     """Do what of a plan is to be done.
 
     Returns:
-        Every cell's `CellResult` or `CellFailure` by key, and the keys of those that were there before.
+        Every cell's `CellResult`, without its policies, or `CellFailure` by key, and the keys of those that were there
+        before.
 
     Raises:
         MaaBenchError: a file in the cache is damaged, the dataset cannot be built, the disk is full.
@@ -116,8 +117,8 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
 
 
 def found_cells(plan: Plan, cache: Cache) -> dict[str, CellResult | CellFailure]:
-    """What the cache has of a plan, by key."""
-    return {cell.key: cache.load_cell(cell.key) for cell in plan.cells if cache.has_cell(cell.key)}
+    """What the cache has of a plan, by key, without policies."""
+    return {cell.key: cache.load_cell(cell.key, with_params=False) for cell in plan.cells if cache.has_cell(cell.key)}
 
 
 def is_due(found: CellResult | CellFailure | None, overwrite: Overwrite) -> bool:
@@ -137,7 +138,9 @@ def run_all(
     remove_leftovers(results_dir, "*/.*")
     cache = Cache(cache_dir or default_cache_dir())
     results, kept = execute(plan, cache, progress, how)
-    outcome = Outcome()
+    outcome = Outcome(
+        failures=[f"{name}: {reason}" for name, reason in plan.broken.items()], incomplete=list(plan.broken)
+    )
     for method in plan.methods:
         cells = [cell for cell in plan.cells if cell.method is method]
         failed = {c.key: results[c.key] for c in cells if isinstance(results[c.key], CellFailure)}
@@ -184,7 +187,7 @@ def run_methods(
     """Run methods and the controls on one split; returns their records, methods first, and writes them.
 
     Args:
-        methods: registered names or `package.module:Class`.
+        methods: registered names, `package.module:Class`, or `all` for every registered method.
         suite: name, or path of a TOML file.
         split: one of the suite's splits.
         tasks: only these of the split's test tasks.

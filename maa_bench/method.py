@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.errors import LeakError, MethodError
+from maa_bench.errors import LeakError, MethodError, did_you_mean
 from maa_bench.policy import Float32, PolicySpec
 from maa_bench.prompts import Behaviors, PromptSet
 from maa_bench.suite import Scale as Scale
@@ -25,7 +25,17 @@ ProgressCallback = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
 USES = ("prompts", "prompts+rewards", "test_checkpoints", "scripted_expert", "nothing")
-"""What a method may look at on a test task; declared in its card and shown in every table."""
+"""What a method may look at on a test task; declared in its card, shown in every table, and all that it is given:
+
+* `prompts`: a `PromptSet`;
+* `prompts+rewards`: a `RewardedPromptSet`, with the reward of every step;
+* `test_checkpoints`: a `CheckpointPromptSet`, with the task's own checkpoints;
+* `scripted_expert`, `nothing`: a `PromptSet` that names the task and has no behaviours.
+"""
+
+FAMILIES = ("generator", "hypernetwork", "multi-task", "meta", "control", "ceiling")
+"""Kinds of method, in the order in which `--method all` runs them. Controls and the ceiling come last: their episodes
+occupy the other workers while the last long fit runs."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,15 @@ class MethodCard:
 
     Attributes:
         name: registry name, e.g. `make_an_agent`; it also names the folder of its records.
-        family: `generator`, `multi-task`, `meta`, `hypernetwork`, `control` or `ceiling`.
+        family: one of `FAMILIES`.
         summary: one sentence.
         trained_on: `seen` (the split's training tasks) or `nothing`.
         uses: what it looks at on the test task, one of `USES`.
         citation: paper or repository, empty for controls.
         deterministic_candidates: True if all its candidates are the same agent (then one is evaluated).
+
+    Raises:
+        MethodError: a name that cannot be a folder's, an unknown family or use.
     """
 
     name: str
@@ -53,6 +66,9 @@ class MethodCard:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):  # it names a folder under results/
             raise MethodError(f"method card name {self.name!r} must be letters, digits, '.', '_' or '-' (at most 64)")
+        if self.family not in FAMILIES:
+            hint = did_you_mean(self.family, FAMILIES)
+            raise MethodError(f"method card {self.name!r}: family={self.family!r} is none.{hint}")
         if self.uses not in USES:
             raise MethodError(f"method card {self.name!r}: uses={self.uses!r} must be one of {', '.join(USES)}")
 
@@ -191,7 +207,8 @@ class Method(Protocol):
     """A policy generator. Any class with this shape can be run; there is nothing to inherit.
 
     The class is called with one keyword, `scale` (`small` or `paper`). `save` and `load` are optional: a method that
-    has both is not fitted again when its fit is found in the cache.
+    has both is not fitted again when its fit is found in the cache. So is the attribute `n_parameters` of a fitted
+    method: an int, how many numbers it has learned, for the tables.
     """
 
     card: MethodCard
@@ -200,7 +217,10 @@ class Method(Protocol):
         """Learn from the seen tasks' checkpoints. Called once, before any `generate`."""
 
     def generate(self, prompts: PromptSet, n: int, context: Context) -> Agents:
-        """Make n candidates for one task from its prompts; candidate i answers prompt i mod len(prompts)."""
+        """Make n candidates for one task from its prompts; candidate i answers prompt i mod len(prompts).
+
+        Which type the prompts are of follows from the card, see `USES`.
+        """
 
 
 @runtime_checkable

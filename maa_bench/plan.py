@@ -39,6 +39,8 @@ class Plan:
     Attributes:
         suite, split, tasks, protocol, train_seeds: what was asked for; `tasks` are the test tasks, in order.
         methods: methods asked for, then the controls.
+        asked: how many of `methods` were asked for.
+        broken: why a method that `all` stands for cannot be run, by its name.
         dataset: the dataset that is needed: one to be built, or one that was given.
         cells: all of them, by method, training seed and task.
     """
@@ -51,6 +53,8 @@ class Plan:
     methods: list[LoadedMethod]
     dataset: DatasetPlan | CheckpointDataset
     base_seed: int
+    asked: int
+    broken: dict[str, str]
     cells: list[Cell] = field(default_factory=list)
 
     @property
@@ -128,16 +132,18 @@ def make_plan(
     loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file
     test_tasks = tuple(t for t in chosen.test if not tasks or t in tasks)
     data = _dataset(loaded_suite, chosen, test_tasks, protocol, dataset)
-    names = list(dict.fromkeys([*methods, *CONTROLS]))
+    asked = load_methods(methods)
     plan = Plan(
         suite=loaded_suite,
         split=chosen,
         tasks=test_tasks,
         protocol=protocol,
         train_seeds=tuple(range(seed, seed + seeds)),
-        methods=load_methods(names),
+        methods=load_methods([*(method.name for method in asked.methods), *CONTROLS]).methods,
         dataset=data,
         base_seed=seed,
+        asked=len(asked.methods),
+        broken=asked.broken,
     )
     if isinstance(data, CheckpointDataset):
         plan.check_prompts(data)

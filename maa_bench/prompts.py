@@ -1,12 +1,14 @@
-"""What a method is shown of a task: trajectories, never parameters.
+"""What a method is shown of a task; how much of it follows from what its card says that it uses.
 
 A prompt is one trajectory of the test task: its first `SEGMENT` steps and the `OUTCOME` states right after the
-first success (arXiv 2407.10973, sec. 4.2).
+first success (arXiv 2407.10973, sec. 4.2). The rewards of its steps, and the parameters of the task's checkpoints, are
+not hidden in it: they are fields of other types, of which only those methods are given one that declare it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,3 +89,70 @@ class PromptSet:
 
     def __len__(self) -> int:
         return len(self.behaviors)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only for what is not there: say which methods are shown it."""
+            uses = _DECLARED.get(name)
+            if uses is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(f"a {type(self).__name__} shows no {name}: the method's card must say uses={uses!r}")
+
+
+_DECLARED = {"rewards": "prompts+rewards", **dict.fromkeys(("params", "success", "run"), "test_checkpoints")}
+"""What a card must say for a method to be shown this."""
+
+
+@dataclass(frozen=True)
+class RewardedPromptSet(PromptSet):
+    """Prompts with the rewards of their steps: for methods whose card says `uses="prompts+rewards"`.
+
+    Attributes:
+        rewards: (n, 60) float32, the simulator's own reward of each action of `behaviors`.
+
+    Raises:
+        DataError: rewards of another shape.
+    """
+
+    rewards: Float32
+
+    def __post_init__(self) -> None:
+        if self.rewards.shape != (len(self), SEGMENT):
+            raise DataError(
+                f"{len(self)} prompts of {self.task} need ({len(self)}, {SEGMENT}) rewards, not {self.rewards.shape}"
+            )
+        self.rewards.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class CheckpointPromptSet(PromptSet):
+    """Prompts with the test task's own checkpoints: for methods whose card says `uses="test_checkpoints"`.
+
+    The checkpoints are all those of success 1 of the task's prompt runs, those that the prompts were drawn from, in the
+    order of the dataset.
+
+    Attributes:
+        params: (m, n_params) float32.
+        success: (m,) float32, measured success rate, 1 in every row.
+        run: (m,) training run of each row.
+
+    Raises:
+        DataError: columns of different lengths.
+    """
+
+    params: Float32
+    success: Float32
+    run: npt.NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        if not len(self.params) == len(self.success) == len(self.run):
+            raise DataError(f"checkpoints of {self.task} have columns of different lengths")
+        for array in (self.params, self.success, self.run):
+            array.setflags(write=False)
+
+
+def no_behaviors(obs_dim: int, action_dim: int) -> Behaviors:
+    """What methods see that use nothing of a test task: no behaviour at all."""
+    observations, actions = np.zeros((0, SEGMENT, obs_dim), np.float32), np.zeros((0, SEGMENT, action_dim), np.float32)
+    return Behaviors(observations, actions, np.zeros((0, OUTCOME, obs_dim), np.float32))

@@ -77,7 +77,7 @@ class MethodInfo(_Model):
     """The method's card, and where the method came from."""
 
     name: str = Field(min_length=1, description="Registry name.")
-    family: str = Field(description="`generator`, `multi-task`, `meta`, `hypernetwork`, `control` or `ceiling`.")
+    family: str = Field(description="`generator`, `hypernetwork`, `multi-task`, `meta`, `control` or `ceiling`.")
     summary: str = Field(description="One sentence.")
     trained_on: str = Field(description="`seen` (the split's training tasks) or `nothing`.")
     uses: Literal["prompts", "prompts+rewards", "test_checkpoints", "scripted_expert", "nothing"] = Field(
@@ -180,7 +180,9 @@ class StageSeconds(_Model):
         description="Building the dataset, all of its tasks; shared by all methods; 0 if it was not built here."
     )
     fit: Seconds = Field(description="Fitting the method.")
-    generate: Seconds = Field(description="Generating candidates.")
+    generate: Seconds = Field(
+        description="Generating candidates: all that the method does on a test task, adapting too."
+    )
     evaluate: Seconds = Field(description="Running episodes.")
 
 
@@ -189,7 +191,21 @@ class Cost(_Model):
 
     seconds: StageSeconds = Field(description="Wall-clock seconds by stage.")
     environment_steps: Count = Field(description="Simulator steps of all evaluation episodes.")
-    peak_mb: float = Field(ge=0, description="Peak resident memory of the largest process, in MB (10^6 bytes).")
+    peak_mb: float = Field(
+        ge=0,
+        description="Peak resident memory, in MB (10^6 bytes), of the largest process that fitted the method, had it "
+        "generate or ran its episodes, while it did.",
+    )
+    test_environment_steps: Count | None = Field(
+        default=None,
+        description="Simulator steps that the method took while it generated, all tasks and training seeds. The replay "
+        "that measures the rewards of prompts is the benchmark's and not counted. Null in records of older versions.",
+    )
+    parameters: Count | None = Field(
+        default=None,
+        description="How many numbers the fitted method has learned, as it says itself (`n_parameters`); the largest "
+        "of the training seeds; null if it does not say.",
+    )
 
 
 class Failure(_Model):

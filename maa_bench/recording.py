@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maa_bench import __version__
-from maa_bench.cache import Cache, CellFailure, CellResult
+from maa_bench.cache import Cache, CellFailure, CellResult, FitCost
 from maa_bench.dataset.build import build_seconds
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.episodes import sorted_episodes
 from maa_bench.errors import RecordError
 from maa_bench.files import digest, write_json
 from maa_bench.plan import Cell, Plan
+from maa_bench.policy import Float32
 from maa_bench.record import (
     Cost,
     DatasetInfo,
@@ -57,7 +58,7 @@ def record_of(
 
     Args:
         plan, method: which.
-        results: every cell's result by key.
+        results: every cell's result by key; policies are read from the cache.
         before: keys of the cells that were finished before this run.
         cache: where the dataset and fits lie.
         results_dir: where records go.
@@ -75,9 +76,7 @@ def record_of(
                 return found
         except RecordError:
             pass  # not there, or damaged: the cells hold everything that it takes to write it
-    candidates = {
-        f"{cell.train_seed}/{cell.task}": params for cell in cells if (params := results[cell.key].params) is not None
-    }
+    candidates = _candidates(cells, cache)
     record = RunRecord(
         run_id=name,
         created_with=__version__,
@@ -106,6 +105,16 @@ def record_of(
         failures=tuple(failed_candidates(cells, results)),
     )
     return write_record(folder, record, table, candidates)
+
+
+def _candidates(cells: Iterable[Cell], cache: Cache) -> dict[str, Float32]:
+    """Policies by training seed and task: (n, n_params) each, of cells whose candidates are flat."""
+    found = {}
+    for cell in cells:
+        result = cache.load_cell(cell.key)
+        if isinstance(result, CellResult) and result.params is not None:
+            found[f"{cell.train_seed}/{cell.task}"] = result.params
+    return found
 
 
 def failed_candidates(cells: Iterable[Cell], results: Mapping[str, CellResult]) -> Iterator[Failure]:
@@ -183,15 +192,18 @@ def _opened(plan: Plan, cache: Cache) -> CheckpointDataset:
 
 def _cost(plan: Plan, method: LoadedMethod, cells: list[Cell], results: Mapping[str, CellResult], cache: Cache) -> Cost:
     own = [results[cell.key] for cell in cells]
-    fits = [cache.fit_seconds(plan.fit_key(method, seed)) or 0.0 for seed in plan.train_seeds]
+    fits = [cache.fit_cost(plan.fit_key(method, seed)) or FitCost(0.0) for seed in plan.train_seeds]
+    test_steps = [r.test_steps for r in own if r.test_steps is not None]
     seconds = StageSeconds(
         dataset=build_seconds(_opened(plan, cache)),
-        fit=round(sum(fits), 3),
+        fit=round(sum(fit.seconds for fit in fits), 3),
         generate=round(sum(r.seconds["generate"] for r in own), 3),
         evaluate=round(sum(r.seconds["evaluate"] for r in own), 3),
     )
     return Cost(
         seconds=seconds,
         environment_steps=sum(r.steps for r in own),
-        peak_mb=max(r.peak_mb for r in own),
+        peak_mb=max([fit.peak_mb for fit in fits] + [r.peak_mb for r in own]),
+        test_environment_steps=sum(test_steps) if len(test_steps) == len(own) else None,
+        parameters=max((fit.n_parameters for fit in fits if fit.n_parameters is not None), default=None),
     )

@@ -1,9 +1,10 @@
-"""Finding methods: through entry points, ours and anybody's alike, or as `package.module:Class`."""
+"""Finding methods: through entry points, ours and anybody's alike, as `package.module:Class`, or `all` of them."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from types import ModuleType
 from typing import Any
 
 from maa_bench.errors import MethodError, did_you_mean
-from maa_bench.method import Method, MethodCard
+from maa_bench.method import FAMILIES, Method, MethodCard
+from maa_bench.sources import BASELINES, source_files, unit_files, with_imported
 
 GROUP = "maa_bench.methods"
 
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """Rows that stand in every table, in this order."""
+
+ALL = "all"
+"""In the place of a name: every registered method."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ class LoadedMethod:
         make: called with `scale=`, gives a fresh method.
         card: its card.
         source: distribution and version, or the module path for `package.module:Class`.
-        fingerprint: SHA-256 over its class's name and the source files of its package: results of older code are not
-            taken for its own.
+        fingerprint: SHA-256 over its class's name and the source files of its package and of the baselines that it
+            imports: results of older code are not taken for its own.
     """
 
     name: str
@@ -39,6 +44,19 @@ class LoadedMethod:
     card: MethodCard
     source: str
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What some names came to.
+
+    Attributes:
+        methods: in order, each once.
+        broken: why a method that only `all` named cannot be loaded, by its name.
+    """
+
+    methods: list[LoadedMethod]
+    broken: dict[str, str]
 
 
 def method_names() -> list[str]:
@@ -70,22 +88,49 @@ def load_method(name: str) -> LoadedMethod:
     return LoadedMethod(name, make, card, source, _fingerprint(module, make))
 
 
-def load_methods(names: Iterable[str]) -> list[LoadedMethod]:
+def load_methods(names: Iterable[str]) -> Chosen:
     """Import methods in order, each once, by whatever names it is asked for.
+
+    `all` stands for every registered method: families in the order of `FAMILIES`, in each by name, the `CONTROLS` last
+    and in theirs. A method that is broken, and that nobody asked for by its name, is left out and told of: somebody
+    else's installed package must not stand in the way of the others.
 
     Raises:
         MethodError: as `load_method`, or two methods whose cards bear the same name (whose rows would be mixed).
     """
     found: dict[str, LoadedMethod] = {}
+    broken: dict[str, str] = {}
     for name in names:
-        method = load_method(name)
-        other = found.setdefault(method.card.name, method)
-        if other.make is not method.make:
-            raise MethodError(
-                f"methods {other.name!r} and {name!r} both have the card name {method.card.name!r}: "
-                "give one of them a name of its own"
-            )
-    return list(found.values())
+        if name != ALL:
+            _add(found, load_method(name))
+            continue
+        loaded = []
+        for registered in method_names():
+            try:
+                loaded.append(load_method(registered))
+            except MethodError as error:
+                broken[registered] = str(error)
+        for method in sorted(loaded, key=_place_in_all):
+            try:
+                _add(found, method)
+            except MethodError as error:
+                broken[method.name] = str(error)
+    return Chosen(list(found.values()), broken)
+
+
+def _add(found: dict[str, LoadedMethod], method: LoadedMethod) -> None:
+    other = found.setdefault(method.card.name, method)
+    if other.make is not method.make:
+        raise MethodError(
+            f"methods {other.name!r} and {method.name!r} both have the card name {method.card.name!r}: "
+            "give one of them a name of its own"
+        )
+
+
+def _place_in_all(method: LoadedMethod) -> tuple[int, int, str]:
+    card = method.card
+    control = CONTROLS.index(card.name) + 1 if card.name in CONTROLS else 0
+    return control, FAMILIES.index(card.family), card.name
 
 
 def _entry_points() -> dict[str, EntryPoint]:
@@ -101,7 +146,7 @@ def _import(entry: EntryPoint) -> tuple[Any, ModuleType]:
     module_name, _, attribute = entry.value.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MethodError(f"cannot import method {entry.value!r}: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
         classes = [k for k, v in vars(module).items() if isinstance(v, type)]
@@ -114,36 +159,37 @@ _imported: dict[str, str] = {}
 
 
 def _fingerprint(module: ModuleType, make: Any) -> str:
-    folder, files = _sources(module)
-    total = _hash_of(folder, files)
+    root = Path(next(iter(importlib.import_module(BASELINES).__path__)))
+    files = with_imported(_sources(module, root), root)
     # In a notebook: what would run is the code as it was imported, not as it reads now.
-    loaded = _hash_of(folder, files if hasattr(_top(module), "__path__") else [Path(str(module.__file__))])
+    own = files if hasattr(_top(module), "__path__") else with_imported([Path(str(module.__file__))], root)
+    loaded = _hash_of(own, root)
     if _imported.setdefault(module.__name__, loaded) != loaded:
         raise MethodError(f"the source of {module.__name__} changed after it was imported: start Python again")
     # The class's name too: two classes of one file may share a card, by inheritance for example.
-    return hashlib.sha256(f"{getattr(make, '__qualname__', make)}\0{total}".encode()).hexdigest()
+    return hashlib.sha256(f"{getattr(make, '__qualname__', make)}\0{_hash_of(files, root)}".encode()).hexdigest()
 
 
 def _top(module: ModuleType) -> ModuleType:
-    """The package whose code counts as the method's: a stranger's whole one, one folder of `baselines` of ours."""
-    top = sys.modules[module.__name__.partition(".")[0]]
-    if top.__name__ != "maa_bench":
-        return top
-    return sys.modules[module.__package__ or module.__name__]
+    return sys.modules[module.__name__.partition(".")[0]]
 
 
-def _sources(module: ModuleType) -> tuple[Path, list[Path]]:
-    """The .py and .toml files of a method's package, or of the folder that a single file lies in."""
+def _sources(module: ModuleType, root: Path) -> list[Path]:
+    """A method's own files: its folder of `baselines`, a stranger's whole package, or a lone file and those beside."""
     if not module.__file__:
         raise MethodError(f"method module {module.__name__} has no file; write the method into one")
+    if module.__name__.startswith(f"{BASELINES}."):
+        return unit_files(root, module.__name__.removeprefix(f"{BASELINES}.").partition(".")[0])
     paths = getattr(_top(module), "__path__", None)
-    folder = Path(next(iter(paths))) if paths else Path(module.__file__).parent
-    found = folder.rglob("*") if paths else folder.glob("*")
-    return folder, sorted(p for p in found if p.suffix in (".py", ".toml"))
+    return source_files(Path(next(iter(paths)))) if paths else source_files(Path(module.__file__).parent, deep=False)
 
 
-def _hash_of(folder: Path, files: list[Path]) -> str:
+def _hash_of(files: list[Path], root: Path) -> str:
+    """Of names and contents; names as seen from the baselines' folder, or from the top of the stranger's files."""
+    outside = [path for path in files if not path.is_relative_to(root)]
+    top = Path(os.path.commonpath([path.parent for path in outside])) if outside else root
     total = hashlib.sha256()
     for path in files:
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        name = path.relative_to(root if path.is_relative_to(root) else top)
+        total.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()

@@ -1,13 +1,15 @@
 """Doing the cells of a plan: fits first, and each fit's episodes as soon as its candidates are there.
 
 One executor runs both kinds of job, so that a method still being fitted on one core leaves the others to the episodes
-of methods that are done. What goes wrong in one cell, or with one candidate, is kept with its reason; the rest goes on.
+of methods that are done. Episodes go before fits that have not begun: candidates, which may be whole networks, wait in
+memory for no more methods than are being worked on. What goes wrong in one cell, or with one candidate, is kept with
+its reason; the rest goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ from maa_bench.fitting import FitJob, Fitted, Generated
 from maa_bench.method import FlatPolicies
 from maa_bench.plan import Cell, Plan
 from maa_bench.progress import JobStages, Progress
-from maa_bench.resources import peak_mb
 
 
 def ensure_dataset(
@@ -97,8 +98,9 @@ class _Pending:
             failures=tuple(sorted(self.failures)),
             seconds={"generate": round(self.generated.seconds, 3), "evaluate": round(self.seconds, 3)},
             steps=self.steps,
-            peak_mb=max(self.peak_mb, self.generated.peak_mb, peak_mb()),
+            peak_mb=max(self.peak_mb, self.generated.peak_mb),
             environment=environment,
+            test_steps=self.generated.steps,
         )
 
 
@@ -129,7 +131,8 @@ class Campaign:
         self._afresh, self._step_timeout = afresh, step_timeout
         self._environment = environment_info(plan.protocol.device, JOB_THREADS).model_dump(mode="json")
         self._layouts = evaluator.layout_names(plan.layouts())
-        self._jobs: list[Job] = []
+        self._fit_jobs: list[Job] = []
+        self._n_jobs = 0
         self._fits: dict[int, tuple[FitJob, list[Cell]]] = {}
         self._episodes: dict[int, tuple[EpisodeJob, _Pending]] = {}
         self._results: dict[str, CellResult | CellFailure] = {}
@@ -137,17 +140,20 @@ class Campaign:
         for cell in cells:
             groups.setdefault((cell.method.card.name, cell.train_seed), []).append(cell)
         for group in groups.values():
-            self._add_fit(self._fit_job(group), group)
+            self._fit_jobs.append(self._add_fit(self._fit_job(group), group))
         self._n_episodes = sum(map(self._episodes_of, cells))
 
     def run(self, executor: Executor) -> dict[str, CellResult | CellFailure]:
-        """Run everything; returns the cells' results, or why there is none, by key."""
+        """Run everything; returns the cells' results without their policies, or why there is none, by key.
+
+        Of hundreds of cells those would be gigabytes: they stay in the cache.
+        """
         with (
             JobStages(self._progress) as self._stages,
             self._progress.stage("evaluate", self._n_episodes, "episodes") as evaluate,
         ):
             self._evaluate = evaluate
-            executor.run(list(self._jobs), self._finished, self._reported, self._lost, self._step_timeout)
+            executor.run(self._fit_jobs, self._finished, self._reported, self._lost, self._step_timeout)
         return self._results
 
     def _episodes_of(self, cell: Cell) -> int:
@@ -158,6 +164,7 @@ class Campaign:
         plan, cell = self._plan, cells[0]
         return FitJob(
             method=cell.method.name,
+            uses=cell.method.card.uses,
             suite=plan.suite.source,
             split=plan.split.name,
             protocol=plan.protocol,
@@ -170,13 +177,13 @@ class Campaign:
         )
 
     def _add_fit(self, job: FitJob, cells: list[Cell]) -> FitJob:
-        self._fits[len(self._jobs)] = job, cells
-        self._jobs.append(job)
+        self._fits[self._n_jobs] = job, cells
+        self._n_jobs += 1
         return job
 
     def _add_episodes(self, job: EpisodeJob, pending: _Pending) -> EpisodeJob:
-        self._episodes[len(self._jobs)] = job, pending
-        self._jobs.append(job)
+        self._episodes[self._n_jobs] = job, pending
+        self._n_jobs += 1
         return job
 
     def _finished(self, index: int, result: Any) -> Iterable[Job]:
@@ -206,7 +213,7 @@ class Campaign:
         if not pending.missing:
             cell = pending.result(self._environment)
             self._cache.save_cell(pending.cell.key, cell, replace=self._afresh)
-            self._results[pending.cell.key] = cell
+            self._results[pending.cell.key] = replace(cell, params=None)
 
     def _lost(self, index: int, error: JobLostError) -> list[Job]:
         """A job hung or killed its process: blame the step that it was in, and do the rest of it again."""

@@ -45,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
             ("maa-bench run --suite toy-v1 --split all", "the toy suite, in seconds"),
             ("maa-bench run --split seen --tasks window-open,door-open", "two tasks only"),
             ("maa-bench run --method my_module:MyMethod --seeds 3", "your own method, 3 training seeds"),
+            ("maa-bench run --method all", "every installed method, in one table"),
             ("maa-bench run --split all --dry-run", "what it would do, and its cost"),
             ("maa-bench run --backend ray --address auto", "on a Ray cluster, see docs/cluster.md"),
             ("maa-bench run --suite toy-v1 --json > record.json", "the record, for programs"),
@@ -54,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     method: Annotated[
-        list[str], typer.Option("--method", help="Registered name or package.module:Class; may be repeated.")
+        list[str], typer.Option("--method", help="Registered name, package.module:Class, or all; may be repeated.")
     ] = ["make_an_agent"],  # noqa: B006 - typer copies it
     suite: SuiteOption = DEFAULT_SUITE,
     split: Annotated[str, typer.Option("--split", help="A split of the suite (seen, unseen), or all.")] = "unseen",
@@ -143,7 +144,7 @@ def run(
             run_all(plan, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=progress) for plan in plans
         ]
     if as_json:
-        _print_json(plans, outcomes, len(dict.fromkeys(method)), one=split != ALL)
+        _print_json(plans, outcomes, one=split != ALL)
     else:
         _print_tables([outcome.records for outcome in outcomes], results_dir)
     failures = [line for outcome in outcomes for line in outcome.failures]
@@ -180,15 +181,16 @@ def _check_writable(folder: Path) -> None:
         pass
 
 
-def _print_json(plans: Sequence[Plan], outcomes: Sequence[Outcome], n_methods: int, one: bool) -> None:
-    """The records of the methods asked for, or the record where only one was; null for one that failed."""
+def _print_json(plans: Sequence[Plan], outcomes: Sequence[Outcome], one: bool) -> None:
+    """The records of the methods asked for, or the record where only one was; null for each that failed."""
     from maa_bench.cli.output import print_json
 
     found: list[Any] = []
     for plan, outcome in zip(plans, outcomes, strict=True):
         records = {record.method.name: record.model_dump(mode="json") for record in outcome.records}
-        found += [records.get(loaded.card.name) for loaded in plan.methods[:n_methods]]
-    print_json(found[0] if one and n_methods == 1 else found)
+        found += [records.get(loaded.card.name) for loaded in plan.methods[: plan.asked]]
+        found += [None] * len(plan.broken)
+    print_json(found[0] if one and len(found) == 1 else found)
 
 
 def _print_tables(records: Sequence[Sequence[RunRecord]], results_dir: Path) -> None:
@@ -238,6 +240,8 @@ def _show_plans(plans: Sequence[Plan], cache_dir: Path, how: Execution, as_json:
             f"to do: {todo['cells']} of {len(rows)} cells, {todo['episodes']} episodes, "
             f"at most {todo['max_steps']} environment steps\n"
         )
+        for name, reason in info["broken"].items():
+            print(f"cannot be run: {name}: {reason}\n")
 
 
 def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
@@ -269,7 +273,7 @@ def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
         # A method that cannot save its fit is fitted again for every missing cell.
         saves = all(hasattr(cell.method.make, name) for name in ("save", "load"))
         key = plan.fit_key(cell.method, cell.train_seed)
-        kept = saves and cache is not None and cache.fit_seconds(key) is not None and how.overwrite != "always"
+        kept = saves and cache is not None and cache.fit_cost(key) is not None and how.overwrite != "always"
         if due and not kept:
             fits[card.name, cell.train_seed] = {"method": card.name, "seed": cell.train_seed}
     todo = [cell for cell in cells if cell["to_do"]]
@@ -279,6 +283,7 @@ def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
         "suite": plan.suite.name,
         "split": plan.split.name,
         "dataset": {"id": plan.dataset_id, "cached": cached, "tasks": len(data.tasks)},
+        "broken": plan.broken,
         "fits": list(fits.values()),
         "cells": cells,
         "to_do": {

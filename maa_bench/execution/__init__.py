@@ -92,7 +92,7 @@ class Executor(Protocol):
         lost: Lost = ...,
         step_timeout: float | None = None,
     ) -> None:
-        """Run every job, and those that `finished` and `lost` add, in order as far as workers are free.
+        """Run every job in order as far as workers are free; those that `finished` and `lost` add go to the front.
 
         Args:
             jobs: the jobs.

@@ -56,6 +56,7 @@ class JobQueue:
         self._add(self._lost(task.index, error))
 
     def _add(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            self.waiting.append(Task(self._count, job))
-            self._count += 1
+        """To the front, in order: what a result leads to is done before what has not begun, and its memory freed."""
+        new = [Task(self._count + i, job) for i, job in enumerate(jobs)]
+        self._count += len(new)
+        self.waiting.extendleft(reversed(new))

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table as RichTable
 
-_Style = Callable[[MetricValue], str]
+_Style = Callable[[MetricValue | float], str]
 _NARROW = 10
 """Names are not broken over lines to make a column narrower than this."""
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub-flavoured table, without its title; ends with a newline."""
+    """A GitHub-flavoured table with its notes, without its title; ends with a newline."""
 
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
@@ -29,11 +29,12 @@ def to_markdown(table: Table) -> str:
     def text(cell: Cell) -> str:
         return markdown_text(cell) if isinstance(cell, str) else _inline(cell)
 
-    numeric = [any(isinstance(row[i], MetricValue) for row in table.rows) for i in range(len(table.header))]
+    numeric = [_is_numeric([row[i] for row in table.rows]) for i in range(len(table.header))]
     return (
         line(map(markdown_text, table.header))
         + line("---:" if right else "---" for right in numeric)
         + "".join(line(map(text, row)) for row in table.rows)
+        + ("\n" + "  \n".join(map(markdown_text, table.notes)) + "\n" if table.notes else "")
     )
 
 
@@ -46,7 +47,7 @@ def markdown_text(text: str) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Comma-separated, a metric in three columns: value, low end, high end; 6 decimals."""
+    """Comma-separated, a metric with its interval in three columns: value, low end, high end; 6 decimals."""
     metric = [any(isinstance(row[i], MetricValue) for row in table.rows) for i in range(len(table.header))]
     header: list[str] = []
     for name, is_metric in zip(table.header, metric, strict=True):
@@ -54,8 +55,11 @@ def to_csv(table: Table) -> str:
     rows = []
     for row in table.rows:
         cells: list[str] = []
-        for cell in row:
-            cells += [cell] if isinstance(cell, str) else [f"{x:.6f}" for x in (cell.value, *cell.ci)]
+        for cell, is_metric in zip(row, metric, strict=True):
+            if isinstance(cell, MetricValue):
+                cells += [f"{x:.6f}" for x in (cell.value, *cell.ci)]
+            else:
+                cells += [cell if isinstance(cell, str) else f"{cell:.6f}", *[""] * (2 * is_metric)]
         rows.append(cells)
     return csv_text([header, *rows])
 
@@ -78,10 +82,11 @@ def to_rich(table: Table, width: int = 100) -> Group:
 
     every = range(1, len(table.header))
     title = Text(_one_line(table.title), style="bold")
+    notes = [Text(_one_line(note), style="dim") for note in table.notes]
     for style, whole_names in ((_inline, True), (_inline, False), (_stacked, False)):
         drawn = _draw(table, every, style, whole_names)
         if _width(drawn) <= width:
-            return Group(title, drawn)
+            return Group(title, drawn, *notes)
     parts: list[list[int]] = []
     for column in every:
         if parts and _width(_draw(table, [*parts[-1], column], _stacked)) <= width:
@@ -89,7 +94,7 @@ def to_rich(table: Table, width: int = 100) -> Group:
         else:
             parts.append([column])
     spaced = [item for part in parts for item in (_draw(table, part, _stacked), Text(""))]
-    return Group(title, *spaced)
+    return Group(title, *spaced, *notes)
 
 
 def _draw(table: Table, columns: Iterable[int], style: _Style, whole_names: bool = False) -> RichTable:
@@ -105,7 +110,7 @@ def _draw(table: Table, columns: Iterable[int], style: _Style, whole_names: bool
     for i in shown:
         column = [row[i] for row in table.rows]
         cells = [_one_line(cell) if isinstance(cell, str) else style(cell) for cell in column]
-        is_metric = any(isinstance(cell, MetricValue) for cell in column)
+        is_metric = _is_numeric(column)
         if i and not is_metric and not whole_names:
             cells = [_broken(cell, _NARROW) for cell in cells]
         need = max((len(line) for cell in cells for line in cell.split("\n")), default=0)
@@ -140,12 +145,16 @@ def _width(drawn: RichTable) -> int:
     return Console(width=10_000).measure(drawn).maximum
 
 
-def _inline(cell: MetricValue) -> str:
-    return f"{format_value(cell.value)} {format_interval(cell)}"
+def _is_numeric(column: Sequence[Cell]) -> bool:
+    return any(not isinstance(cell, str) for cell in column)
 
 
-def _stacked(cell: MetricValue) -> str:
-    return f"{format_value(cell.value)}\n{format_interval(cell)}"
+def _inline(cell: MetricValue | float) -> str:
+    return format_value(cell) if isinstance(cell, float) else f"{format_value(cell.value)} {format_interval(cell)}"
+
+
+def _stacked(cell: MetricValue | float) -> str:
+    return _inline(cell).replace(" ", "\n", 1)
 
 
 def _one_line(text: str) -> str:

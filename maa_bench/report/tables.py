@@ -21,6 +21,20 @@ CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 LEGACY_HEADER = "legacy_top5 (†)"
 LEGACY_NOTE = "†: the released code's metric: it selects on the rollouts that it reports"
 
+NOTHING = "–"  # noqa: RUF001 - a dash is meant
+SELECTING = ("best_selected", "top5_selected", "legacy_top5")
+"""Metrics that choose between candidates. The record has them of a method with one policy, too, where they are that
+policy's success; a table does not show "the one" beside "top 5 of 16"."""
+ONE_POLICY_NOTE = f"{NOTHING}: one policy, nothing to select; compare its mean"
+UNSAID_NOTE = f"{NOTHING} as a cost: not said by the method, or not recorded"
+COST_NOTE = (
+    "Costs: fit s, adapt s (generating for all tasks) and test env steps (simulator steps taken meanwhile) are of one "
+    "training seed, the mean of all; parameters are learned numbers; peak MB is the largest process's"
+)
+
+MANY = 6
+"""With more methods than these, methods are the rows of a table, and tasks its columns."""
+
 LONG_COLUMNS = (
     "suite", "layouts_sha256", "split", "dataset", "scale", "shots", "candidates", "episodes",
     "select_episodes", "horizon", "success_rule", "prompt_source", "method", "family", "uses", "run_id",
@@ -28,7 +42,8 @@ LONG_COLUMNS = (
 )  # fmt: skip
 """Columns of `long_rows`."""
 
-Cell = str | MetricValue
+Cell = str | float | MetricValue
+"""Text; a metric whose interval stands elsewhere; a metric with its interval."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +53,14 @@ class Table:
     Attributes:
         title: one line.
         header: (n_columns,) names.
-        rows: each (n_columns,); text, or a metric that the renderer formats with or without its interval.
+        rows: each (n_columns,).
+        notes: lines that belong under it.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
 
 
 def group_key(record: RunRecord) -> str:
@@ -96,19 +113,32 @@ def method_labels(records: Sequence[RunRecord]) -> list[str]:
 
 
 def result_table(records: Sequence[RunRecord], metric: str = "mean") -> Table:
-    """One metric: a row a task, then the aggregate; a column a method."""
+    """One metric: a row a task, then the aggregate; a column a method.
+
+    With more methods than `MANY`: a row a method; the aggregate with its interval, then a column a task without.
+    """
     ordered = in_order(records)
-    sets = [dict(record.metric_sets()) for record in ordered]
-    first = ordered[0]
-    rows: list[tuple[Cell, ...]] = [
-        (task, *(values[task][metric] for values in sets)) for task in (*first.split.test, AGGREGATE)
-    ]
-    return Table(
-        title=f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; "
-        + protocol_text(first),
-        header=("task", *method_labels(ordered)),
-        rows=tuple(rows),
-    )
+    first, labels = ordered[0], method_labels(ordered)
+    notes = (ONE_POLICY_NOTE,) if any(_shown(r, metric, AGGREGATE) == NOTHING for r in ordered) else ()
+    title = f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; "
+    title += protocol_text(first)
+    rows: list[tuple[Cell, ...]]
+    if len(ordered) <= MANY:
+        rows = [(task, *(_shown(r, metric, task) for r in ordered)) for task in (*first.split.test, AGGREGATE)]
+        return Table(title, ("task", *labels), tuple(rows), notes)
+    rows = []
+    for record, label in zip(ordered, labels, strict=True):
+        by_task = (_shown(record, metric, task) for task in first.split.test)
+        points = (cell.value if isinstance(cell, MetricValue) else cell for cell in by_task)
+        rows.append((label, _shown(record, metric, AGGREGATE), *points))
+    return Table(title, ("method", AGGREGATE, *first.split.test), tuple(rows), notes)
+
+
+def _shown(record: RunRecord, metric: str, task: str) -> str | MetricValue:
+    """A metric of one task (or the aggregate), unless there is nothing that it could select from."""
+    if metric in SELECTING and record.method.deterministic_candidates:
+        return NOTHING
+    return record.metrics.aggregate[metric] if task == AGGREGATE else record.metrics.tasks[task][metric]
 
 
 def protocol_text(record: RunRecord) -> str:
@@ -121,20 +151,34 @@ def summary_table(records: Sequence[RunRecord]) -> Table:
     """Every metric of the aggregate: a row a method, with what it used and what it took."""
     ordered = in_order(records)
     rows: list[tuple[Cell, ...]] = [
-        (
-            label,
-            *(record.metrics.aggregate[metric] for metric in METRICS),
-            record.method.uses,
-            format_seconds(record.cost.seconds.fit),
-        )
+        (label, *(_shown(record, metric, AGGREGATE) for metric in METRICS), record.method.uses, *_costs(record))
         for record, label in zip(ordered, method_labels(ordered), strict=True)
     ]
     first = ordered[0]
+    notes = [LEGACY_NOTE, COST_NOTE]
+    if any(record.method.deterministic_candidates for record in ordered):
+        notes.append(ONE_POLICY_NOTE)
+    if any(NOTHING in _costs(record) for record in ordered):
+        notes.append(UNSAID_NOTE)
     metrics = [LEGACY_HEADER if metric == "legacy_top5" else metric for metric in METRICS]
     return Table(
-        title=f"summary: {first.suite.name}, split {first.split.name}, mean of tasks ({LEGACY_NOTE})",
-        header=("method", *metrics, "uses", "fit s"),
+        title=f"summary: {first.suite.name}, split {first.split.name}, mean of tasks",
+        header=("method", *metrics, "uses", "parameters", "fit s", "adapt s", "test env steps", "peak MB"),
         rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def _costs(record: RunRecord) -> tuple[str, ...]:
+    """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
+    cost, seeds = record.cost, len(record.seeds.train)
+    steps = cost.test_environment_steps
+    return (
+        NOTHING if cost.parameters is None else format_count(cost.parameters),
+        format_seconds(cost.seconds.fit / seeds),
+        format_seconds(cost.seconds.generate / seeds),
+        NOTHING if steps is None else format_count(round(steps / seeds)),
+        f"{cost.peak_mb:.0f}",
     )
 
 
@@ -172,6 +216,14 @@ def format_value(x: float) -> str:
 def format_interval(cell: MetricValue) -> str:
     """`[.30, .52]`."""
     return f"[{format_value(cell.ci[0])}, {format_value(cell.ci[1])}]"
+
+
+def format_count(count: int) -> str:
+    """`950`, `12.4k`, `1.3M`: three digits."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.{1 if count < 99.95 * unit else 0}f}{name}"
+    return str(count)
 
 
 def format_seconds(seconds: float) -> str:

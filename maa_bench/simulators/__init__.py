@@ -24,6 +24,21 @@ Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 
+@dataclass
+class StepCount:
+    """Environment steps that this process has taken in our simulators, by whomever; read before and after something.
+
+    Attributes:
+        taken: how many. Steps of processes that a method starts of its own are not among them.
+    """
+
+    taken: int = 0
+
+
+STEPS = StepCount()
+"""This process's count: every simulator adds to it."""
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """What a policy saw and did: (steps + 1, obs_dim) float64, (steps, action_dim) float32, first success or -1."""
@@ -87,7 +102,8 @@ class TaskSimulator(Protocol):
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One control step with a finite action, clipped to [-1, 1].
 
-        Returns the observation, and whether this step is a success.
+        Returns the observation, and whether this step is a success. The step is counted in `STEPS`, as are those of
+        whole episodes.
 
         Raises:
             EpisodeError: the simulation diverged.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from maa_bench.errors import SuiteError
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import STEPS, Float64, Pixels, Trajectory, step_trajectory, step_until_success
 from maa_bench.suite import LAYOUT_SETS, Task
 
 SPEED = 0.05
@@ -48,6 +48,7 @@ class PointMass:
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """Observation (4,): position and velocity."""
+        STEPS.taken += 1
         wanted = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
         velocity = 0.5 * (self._state[2:] + wanted)
         position = self._state[:2] + SPEED * velocity

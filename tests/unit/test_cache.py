@@ -157,12 +157,12 @@ def test_a_damaged_description_of_a_cell_is_named(tmp_path: Path, content: str) 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"seconds": "long"}'])
 def test_a_damaged_description_of_a_fit_is_named(tmp_path: Path, content: str) -> None:
     cache = Cache(tmp_path)
-    assert cache.fit_seconds(KEY) is None
+    assert cache.fit_cost(KEY) is None
     folder = cache.fit_folder(KEY)
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(content)
     with pytest.raises(CacheError, match=r"meta\.json is damaged: delete"):
-        cache.fit_seconds(KEY)
+        cache.fit_cost(KEY)
 
 
 def test_a_cell_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,26 @@ def test_json_of_several_is_a_list(cli: Cli, tiny: list[str], tiny_cache: Path, 
     assert len(list(tmp_path.glob("results/expert/*/record.json"))) == 3
 
 
+def test_all_names_what_is_broken_and_goes_on(
+    cli: Cli, tiny: list[str], tiny_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = [entry for entry in registry.entry_points(group=registry.GROUP) if entry.name in ("single_task", *CONTROLS)]
+    broken = EntryPoint("broken", "no_such_package:Method", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, broken])
+    command = [*tiny, "--method", "all", "--cache-dir", tiny_cache]
+    dry = cli(*command, "--dry-run")
+    assert dry.code == 0
+    assert "cannot be run: broken: cannot import method 'no_such_package:Method'" in dry.out
+    ended = cli(*command)
+    assert ended.code == 1
+    (failed,) = (line for line in ended.err.splitlines() if line.startswith("FAILED"))
+    assert failed.startswith("FAILED broken: cannot import method 'no_such_package:Method'")
+    assert {path.parent.parent.name for path in tmp_path.glob("results/*/*/record.json")} == {"single_task", *CONTROLS}
+    assert "single_task" in ended.out
+    records = json.loads(cli(*command, "--json").out)
+    assert [record and record["method"]["name"] for record in records] == ["single_task", *CONTROLS, None]
+
+
 def test_dry_run_counts_and_does_nothing(cli: Cli, tiny: list[str], tiny_cache_copy: Path, tmp_path: Path) -> None:
     command = [*tiny, "--method", "random_seen", "--tasks", "goal-030", "--cache-dir"]
     (plan,) = json.loads(cli(*command, tmp_path / "none", "--dry-run", "--json").out)

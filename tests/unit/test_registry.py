@@ -11,8 +11,8 @@ import pytest
 
 from maa_bench import registry
 from maa_bench.errors import MethodError
-from maa_bench.method import Context, FlatPolicies, MethodCard
-from maa_bench.registry import CONTROLS, GROUP, load_method, method_names
+from maa_bench.method import FAMILIES, Context, FlatPolicies, MethodCard
+from maa_bench.registry import CONTROLS, GROUP, load_method, load_methods, method_names
 
 STRANGER = """
 from maa_bench.method import MethodCard
@@ -118,6 +118,47 @@ def test_a_module_that_fails_to_import_is_one_line(tmp_path: Path, monkeypatch: 
 def test_a_card_that_says_no_known_use_is_refused() -> None:
     with pytest.raises(MethodError, match="method card 'x': uses='magic' must be one of prompts"):
         MethodCard(name="x", family="generator", summary="", uses="magic")
+
+
+def test_a_card_of_no_known_family_is_answered_with_the_nearest() -> None:
+    with pytest.raises(MethodError, match=r"card 'x': family='multitask' is none\. Did you mean 'multi-task'"):
+        MethodCard(name="x", family="multitask", summary="")
+
+
+def test_all_is_every_method_by_family_and_the_controls_last() -> None:
+    chosen = load_methods(["all"])
+    assert not chosen.broken
+    names = [method.card.name for method in chosen.methods]
+    assert sorted(names) == method_names()
+    assert names[-4:] == list(CONTROLS)
+    families = [FAMILIES.index(method.card.family) for method in chosen.methods[:-4]]
+    assert families == sorted(families)
+    assert [m.card.name for m in load_methods(["expert", "all"]).methods] == [
+        "expert",
+        *(n for n in names if n != "expert"),
+    ]
+
+
+def test_a_broken_plug_in_does_not_stand_in_the_way_of_all(
+    stranger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaving_stranger.py").write_text("raise SystemExit('no licence')")
+    (tmp_path / f"double_{stranger}.py").write_text(STRANGER.format(name="mine"))
+    added = [
+        EntryPoint("gone", "no_such_module_anywhere:M", GROUP),
+        EntryPoint("leaving", "leaving_stranger:M", GROUP),
+        EntryPoint("mine", f"{stranger}:Mine", GROUP),
+        EntryPoint("mine_too", f"double_{stranger}:Mine", GROUP),
+    ]
+    ours = registry.entry_points(group=GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, *added])
+    chosen = load_methods(["all"])
+    assert set(chosen.broken) == {"gone", "leaving", "mine_too"}
+    assert "cannot import method 'leaving_stranger:M': SystemExit: no licence" in chosen.broken["leaving"]
+    assert "both have the card name 'mine'" in chosen.broken["mine_too"]
+    assert {"mine", *CONTROLS} <= {method.card.name for method in chosen.methods}
+    with pytest.raises(MethodError, match="cannot import"):
+        load_methods(["all", "gone"])  # asked for by name
 
 
 def forget(module: str) -> None:

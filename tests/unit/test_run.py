@@ -463,3 +463,65 @@ def test_run_ids_name_suite_split_and_content(run: Run, tiny_suite: Path, tiny_p
     other = make_plan(["expert"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol)
     assert run_id(plan, plan.methods[0]).startswith("tiny-unseen-")
     assert run_id(plan, plan.methods[0]) != run_id(other, other.methods[0])
+
+
+def test_all_runs_every_method_and_names_those_that_cannot_be(
+    run: Run, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import EntryPoint
+
+    added = [
+        EntryPoint("theirs", f"{module}:Mean", registry.GROUP),
+        EntryPoint("gone", "no_such_module_anywhere:M", registry.GROUP),
+    ]
+    cheap = {"single_task", *CONTROLS}
+    ours = [entry for entry in registry.entry_points(group=registry.GROUP) if entry.name in cheap]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, *added])
+    with pytest.raises(MethodError, match="gone: cannot import method 'no_such_module_anywhere:M'"):
+        run("all")
+    assert set(record_folders(tmp_path / "results")) == {"mean_of_seen", *cheap}
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, added[0]])
+    names = [record.method.name for record in run(f"{module}:Heading", "all")]
+    assert names == ["heading", "mean_of_seen", "single_task", *CONTROLS]
+
+
+def test_episodes_go_before_fits_that_have_not_begun_and_policies_are_not_kept_in_memory(
+    module: str, tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, calls: Callable[[], list[str]]
+) -> None:
+    """19 methods and 4 seeds: what waits in memory is bounded by what is being worked on, not by the run."""
+    from maa_bench.cache import Cache, CellResult
+    from maa_bench.execution.local import LocalExecutor
+    from maa_bench.fitting import FitJob
+
+    plan = make_plan([f"{module}:Mean"], str(tiny_suite), "unseen", None, tiny_protocol, seeds=3)
+    cells = [cell for cell in plan.cells if cell.method.card.name == "mean_of_seen"]
+    cache = Cache(tiny_cache_copy)
+    folder = cache.dataset_folder(plan.dataset_id)
+    campaign = work.Campaign(plan, cells, folder, cache, Progress(quiet=True))
+    ended: list[str] = []
+    waiting: list[int] = []
+
+    class Watching(LocalExecutor):
+        def run(self, jobs: Any, finished: Any, *more: Any) -> None:
+            def watch(index: int, result: Any) -> Any:
+                ended.append("fit" if index in campaign._fits else "episodes")
+                new = finished(index, result)
+                waiting.append(len(campaign._episodes))
+                return new
+
+            assert all(isinstance(job, FitJob) for job in jobs)
+            super().run(jobs, watch, *more)
+
+    with Watching(1) as executor:
+        results = campaign.run(executor)
+    assert ended == ["fit", "episodes", "episodes"] * 3
+    assert max(waiting) == 2, "the two tasks of one fit"
+    assert len(results) == 6
+    for key, result in results.items():
+        assert isinstance(result, CellResult)
+        assert result.params is None
+        kept = cache.load_cell(key)
+        assert isinstance(kept, CellResult)
+        assert kept.params is not None
+        assert kept.params.shape == (3, 420)
+        assert cache.load_cell(key, with_params=False).params is None  # type: ignore[union-attr]

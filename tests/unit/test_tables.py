@@ -17,7 +17,12 @@ from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
     LEGACY_HEADER,
     LONG_COLUMNS,
+    MANY,
+    NOTHING,
+    ONE_POLICY_NOTE,
+    UNSAID_NOTE,
     Table,
+    format_count,
     format_interval,
     format_seconds,
     format_value,
@@ -104,7 +109,7 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
     table = summary_table(made)
     assert table.header[:4] == ("method", "mean", "best_selected", "top5_selected")
     assert table.header[5] == LEGACY_HEADER == "legacy_top5 (†)"
-    assert "selects on the rollouts that it reports" in table.title
+    assert any("selects on the rollouts that it reports" in note for note in table.notes)
     (row,) = table.rows
     aggregate = made[0].metrics.aggregate
     assert row == (
@@ -115,8 +120,71 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.qualified_rate,
         aggregate.legacy_top5,
         "prompts",
-        "12",
+        NOTHING,
+        "6.2",
+        "0.1",
+        NOTHING,
+        "300",
     )
+    assert UNSAID_NOTE in table.notes
+    assert ONE_POLICY_NOTE not in table.notes
+
+
+def test_costs_are_of_one_training_seed() -> None:
+    costs = {"cost__parameters": 12_345_678, "cost__test_environment_steps": 2400}
+    table = summary_table([sample("a", **costs)[0]])
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert row["parameters"] == "12.3M"
+    assert (row["fit s"], row["adapt s"], row["test env steps"]) == ("6.2", "0.1", "1.2k"), "two seeds took twice that"
+    assert UNSAID_NOTE not in table.notes
+
+
+def test_one_policy_never_stands_where_others_select() -> None:
+    one = sample("meta_il", method__deterministic_candidates=True)[0]
+    many = sample("make_an_agent")[0]
+    table = summary_table([one, many])
+    rows = {str(row[0]): dict(zip(table.header, row, strict=True)) for row in table.rows}
+    for metric in ("best_selected", "top5_selected", LEGACY_HEADER):
+        assert rows["meta_il"][metric] == NOTHING
+        assert isinstance(rows["make_an_agent"][metric], MetricValue)
+    assert rows["meta_il"]["mean"] == one.metrics.aggregate.mean
+    assert rows["meta_il"]["qualified_rate"] == one.metrics.aggregate.qualified_rate
+    assert ONE_POLICY_NOTE in table.notes
+    by_task = result_table([one, many], "top5_selected")
+    assert {row[1 + (by_task.header[2] == "meta_il")] for row in by_task.rows} == {NOTHING}
+    assert by_task.notes == (ONE_POLICY_NOTE,)
+    assert result_table([one, many]).notes == ()
+    assert "\n" + ONE_POLICY_NOTE in to_markdown(by_task)
+    (header, first, *_) = csv.reader(io.StringIO(to_csv(by_task)))
+    assert len(header) == len(first), "a dash takes the place of three numbers"
+    assert one.metrics.aggregate.top5_selected.value > 0, "the record keeps its numbers"
+
+
+def test_many_methods_are_rows_and_only_the_aggregate_has_its_interval() -> None:
+    made = records(*(f"method_{i}" for i in range(MANY + 1)))
+    table = result_table(made)
+    assert table.header == ("method", "aggregate", *TASKS)
+    assert [row[0] for row in table.rows] == [record.method.name for record in in_order(made)]
+    best = in_order(made)[0]
+    assert table.rows[0] == (
+        best.method.name,
+        best.metrics.aggregate.mean,
+        *(best.metrics.tasks[task].mean.value for task in TASKS),
+    )
+    line = to_markdown(table).splitlines()[2]
+    assert line.count("[") == 1
+    assert to_markdown(table).splitlines()[1] == "| --- | ---: | ---: | ---: |"
+    assert result_table(made[:MANY]).header[0] == "task", "as ever"
+
+
+def test_nineteen_methods_and_eight_tasks_fit_the_screen() -> None:
+    tasks = tuple(f"handle-press-side-{i}" for i in range(8))
+    tables = [episode_table(episode_rows(f"a_long_method_{i:02d}", tasks=tasks)) for i in range(19)]
+    table = result_table([make_record(rows) for rows in tables])
+    lines = drawn(table, 120).splitlines()
+    assert max(map(len, lines)) <= 120
+    for i in range(19):
+        assert sum(f"a_long_method_{i:02d}" in line for line in lines) == 1, "in one table, not in parts"
 
 
 def test_a_method_that_stands_there_twice_is_told_apart() -> None:
@@ -127,6 +195,9 @@ def test_a_method_that_stands_there_twice_is_told_apart() -> None:
 def test_numbers() -> None:
     assert [format_value(x) for x in (0, 0.05, 0.414, 1)] == [".00", ".05", ".41", "1.00"]
     assert format_interval(MetricValue(value=0.41, ci=(0.3, 0.52))) == "[.30, .52]"
+    assert [format_count(x) for x in (0, 999, 12_400, 99_960, 350_000, 1_250_000)] == [
+        "0", "999", "12.4k", "100k", "350k", "1.2M"
+    ]  # fmt: skip
     assert [format_seconds(x) for x in (0.04, 9.94, 12.4, 3600)] == ["0.0", "9.9", "12", "3600"]
 
 
@@ -192,6 +263,8 @@ def test_nothing_is_cut_off_at_any_width(make: object, width: int) -> None:
         for cell in row[1:]:
             if isinstance(cell, MetricValue):
                 assert format_value(cell.value) in text
+            elif isinstance(cell, float):
+                assert format_value(cell) in text
     intervals = sum(format_interval(cell) in text for cell in values)
     assert intervals in (0, len(values))  # All of them, or none and a note that says so.
     assert (intervals == 0) == ("Too narrow for the 95 % intervals" in " ".join(text.split()))

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from maa_bench.forward import PackedPolicy
-from maa_bench.simulators import EpisodeError, Float64, Trajectory
+from maa_bench.simulators import STEPS, EpisodeError, Float64, Trajectory
 from maa_bench.simulators.metaworld.kernel import (
     BAD_ACTION,
     NEEDS_STOCK,
@@ -125,7 +125,9 @@ class FastTask(StockTask):
             state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,
         )  # fmt: skip
         if first == BAD_ACTION:
+            STEPS.taken += step - 1
             raise EpisodeError.of_action(step)
+        STEPS.taken += step
         if first == UNSTABLE:
             raise EpisodeError.of_simulation(step)
         return first, step

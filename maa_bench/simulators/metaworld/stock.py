@@ -18,7 +18,15 @@ from metaworld.policies import ENV_POLICY_MAP
 from maa_bench.errors import SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import EpisodeError, Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import (
+    STEPS,
+    EpisodeError,
+    Float64,
+    Pixels,
+    Trajectory,
+    step_trajectory,
+    step_until_success,
+)
 from maa_bench.simulators.metaworld.drawing import Drawing
 from maa_bench.suite import Task
 
@@ -69,6 +77,7 @@ class StockTask:
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One `env.step`: five physics steps of 2.5 ms."""
         self._steps += 1
+        STEPS.taken += 1
         try:
             obs, reward, _, _, info = self.env.step(action)
         except ValueError:
