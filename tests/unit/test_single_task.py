@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maa_bench.baselines.single_task import SingleTask, spread
 
+from maa_bench.baselines.single_task import SingleTask, spread
 from maa_bench.dataset.shown import shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MethodError
