@@ -37,6 +37,11 @@ class PromptEncoder(nn.Module):
         x: Tensor = self.scaler(features)
         if noise:
             x = x + noise * torch.randn(x.shape, generator=chance).to(x.device)
+        return self.encode(x)
+
+    def encode(self, standardised: Tensor) -> Tensor:
+        """Encode features that `scaler` has been applied to: (n, n_features) -> (n, z_dim)."""
+        x = standardised
         for layer in self.layers[:-1]:
             x = layer(x).relu()
         z: Tensor = self.layers[-1](x)
