@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,3 +83,13 @@ def test_errors() -> None:
     wild = fitted(first_step_size=1e30, training=dataclasses.replace(config.training, steps=0))
     with pytest.raises(MethodError, match="meta_il diverged on the prompts"):
         wild.generate(prompts_of(teacher(0), 1), 1, Context(0))
+
+
+def test_a_saved_fit_adapts_alike(tmp_path: Path) -> None:
+    fitted().save(tmp_path)
+    again = MetaIL()
+    again.load(tmp_path, family(3, 12))
+    prompts = prompts_of(teacher(2), 2)
+    expected = fitted().generate(prompts, 3, Context(0)).params
+    np.testing.assert_array_equal(again.generate(prompts, 3, Context(0)).params, expected)
+    assert again.n_parameters == SPEC.n_params + len(SPEC.tensors)
