@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from maa_bench.errors import MethodError
 from maa_bench.method import Agent, Agents, Context, FlatPolicies, MethodCard, Scale, TrainingSet, prompt_of_candidate
 from maa_bench.policy import Float32, initial_params
-from maa_bench.prompts import Behaviors, PromptSet
+from maa_bench.prompts import PromptSet
+
+from ..shared.nearest import behaviour_distances
 
 
 class _Fitted:
@@ -80,19 +81,11 @@ class NearestCheckpoint(_Fitted):
     def generate(self, prompts: PromptSet, n: int, context: Context) -> Agents:
         """Candidate i is the (i // n_prompts)-th nearest checkpoint to prompt i mod n_prompts."""
         data = self.training_set
-        seen, asked = _features(data.behaviors), _features(prompts.behaviors)
-        spread = seen.std(axis=0)
-        scale = np.where(spread > 1e-6, spread, 1.0)
-        distances = [np.square((one - seen) / scale).mean(axis=1) for one in asked]
+        distances = behaviour_distances(prompts.behaviors, data.behaviors)
         order = np.argsort(distances, axis=1, kind="stable")
         which = prompt_of_candidate(n, len(prompts))
         rank = np.arange(n) // len(prompts) % len(data)
         return FlatPolicies(data.spec, data.params[order[which, rank]])
-
-
-def _features(behaviors: Behaviors) -> npt.NDArray[np.float64]:
-    """The prompt in the paper's two parts, side by side: (n, traj + task) float64."""
-    return np.concatenate([behaviors.trajectory_vectors(), behaviors.outcome_vectors()], axis=1).astype(np.float64)
 
 
 class RandomWeights(_Fitted):

@@ -50,6 +50,21 @@ class TrainingConfig:
         return self.steps or self.epochs * -(-n_rows // self.batch)
 
 
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How policies are cloned on a few steps, by Adam (`finetuning.finetuned`).
+
+    Attributes:
+        updates: Adam steps; 0 leaves policies as they are.
+        batch: steps drawn a policy and update.
+        lr: Adam's learning rate.
+    """
+
+    updates: int
+    batch: int
+    lr: float
+
+
 def read_config(kind: type[T], scale: str, path: Path) -> T:
     """The section `[scale]` of a TOML file as a `kind`, a frozen dataclass; the file's folder names the method.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -12,20 +10,9 @@ from maa_bench.errors import MethodError
 from maa_bench.method import Context
 from maa_bench.policy import PolicySpec
 
+from .config import FinetuneConfig as FinetuneConfig
+
 PROGRESS_EVERY = 20
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Attributes:
-    updates: Adam steps; 0 leaves policies as they are.
-    batch: steps drawn a policy and update.
-    lr: Adam's learning rate.
-    """
-
-    updates: int
-    batch: int
-    lr: float
 
 
 def finetuned(
