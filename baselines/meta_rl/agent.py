@@ -1,4 +1,4 @@
-"""The agent: a context encoder and a policy told its draw of z; how offline data train both, how prompts are answered."""
+"""The agent: a context encoder and a policy told a draw of z; how data train both, and how it answers prompts."""
 
 from __future__ import annotations
 

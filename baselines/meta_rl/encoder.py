@@ -122,7 +122,7 @@ def sampled(posterior: tuple[Tensor, Tensor], chance: torch.Generator) -> Tensor
 def train_encoder(
     encoder: ContextEncoder, contexts: Contexts, config: ContextConfig, context: Context, chance: torch.Generator
 ) -> None:
-    """Train on contexts of all tasks: metric loss between draws of the posteriors, and their divergence from N(0, 1)."""
+    """Train on contexts of all tasks: metric loss between draws of posteriors, and their divergence from N(0, 1)."""
     encoder.scaler.fit(contexts.rows)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.updates)

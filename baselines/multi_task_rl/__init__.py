@@ -27,7 +27,7 @@ class MultiTaskRL:
     card = MethodCard(
         name="multi_task_rl",
         family="multi-task",
-        summary="One prompt-conditioned policy trained by offline RL (IQL) on all seen tasks, finetuned on the prompts.",
+        summary="One prompt-conditioned policy by offline RL (IQL) on all seen tasks, finetuned on the prompts.",
         trained_on="seen",
         uses="prompts",
         citation="Kostrikov et al., Offline RL with Implicit Q-Learning, ICLR 2022, arXiv 2110.06169",

@@ -111,7 +111,9 @@ def fit_online(training_set: TrainingSet, config: OnlineConfig, context: Context
     learner.to(context.device)
     model.policy.scaler.fit(torch.tensor(training_set.behaviors.observations, device=context.device))
     prompts = Prompts(model, training_set, config.prompt.noise, context.device)
-    replay = Replay(len(tasks), min(sac.buffer, sac.env_steps), 2 * spec.obs_dim + spec.action_dim + 1, device=context.device)
+    replay = Replay(
+        len(tasks), min(sac.buffer, sac.env_steps), 2 * spec.obs_dim + spec.action_dim + 1, device=context.device
+    )
     chance, rng, every = context.torch_generator(TRAINING), context.rng(TRAINING), torch.arange(len(tasks))
     layouts = [len(suite.layouts(task, "train")) for task in tasks]
     optimizers = learner.optimizers()
@@ -191,7 +193,7 @@ class MTSAC(nn.Module):
         return [torch.optim.Adam(p, self.config.lr, fused=True) for p in (self.q.parameters(), actor, [self.log_alpha])]
 
     def act(self, obs: Tensor, z: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw actions (n_tasks, b, action_dim) in states (n_tasks, b, obs_dim); with their log densities (n_tasks, b)."""
+        """Draw actions (n_tasks, b, action_dim) in states (n_tasks, b, obs_dim); and their log densities."""
         features = self.model.policy.features(obs, z)
         mean, log_std = self.model.policy.layers[-1](features), self.log_std(features).clamp(*LOG_STD_RANGE)
         noise = torch.randn(mean.shape, generator=chance).to(mean.device)
@@ -205,9 +207,7 @@ class MTSAC(nn.Module):
         x = torch.cat([self.model.policy.scaler(obs), task, actions], -1).flatten(0, 1)
         return critics(x.expand(2, -1, -1)).view(2, n, b)
 
-    def update(
-        self, rows: Tensor, z: Tensor, optimizers: list[torch.optim.Optimizer], chance: torch.Generator
-    ) -> None:
+    def update(self, rows: Tensor, z: Tensor, optimizers: list[torch.optim.Optimizer], chance: torch.Generator) -> None:
         """One gradient step of critics, actor and temperatures on transitions (n_tasks, b, width), z with gradient."""
         o, a = self.model.policy.spec.obs_dim, self.model.policy.spec.action_dim
         obs, actions, following, reward = rows.split([o, a, o, 1], -1)

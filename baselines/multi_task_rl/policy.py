@@ -102,9 +102,7 @@ def fit_offline(method: str, training_set: TrainingSet, config: Config, context:
     return model.requires_grad_(False)
 
 
-def answered(
-    model: PromptedPolicy, prompts: PromptSet, n: int, finetune: FinetuneConfig, context: Context
-) -> Float32:
+def answered(model: PromptedPolicy, prompts: PromptSet, n: int, finetune: FinetuneConfig, context: Context) -> Float32:
     """n flat policies (n, n_params): candidate i is told prompt i mod len(prompts), then clones the steps of them all.
 
     Candidate i is the same for every n.

@@ -56,8 +56,7 @@ def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
 
     Its mean over `samples - v` is least where v is the expectile of the samples.
     """
-    weight = torch.where(difference < 0, 1 - expectile, expectile)
-    return weight * difference.square()
+    return (expectile - (difference < 0).to(difference.dtype)).abs() * difference.square()
 
 
 def advantage_weights(advantage: Tensor, beta: float, max_weight: float) -> Tensor:
