@@ -40,3 +40,15 @@ def success_rate(data: CheckpointDataset, task: str, policies: FlatPolicies) -> 
         for layout in suite.layouts(task, "test")
     ]
     return float(np.mean(wins))
+
+
+def final_distance(data: CheckpointDataset, task: str, policies: FlatPolicies) -> float:
+    """How far from a toy task's goal episodes end, on average over policies and test layouts."""
+    suite, simulator = data.suite, opened_task(data.suite, task)
+    goal = np.array(suite.task(task).options["goal"])
+    ends = [
+        simulator.trajectory(PackedPolicy(suite.policy, params), layout, suite.horizon, 0, 0).observations[-1][:2]
+        for params in policies.params
+        for layout in suite.layouts(task, "test")
+    ]
+    return float(np.linalg.norm(np.array(ends) - goal, axis=1).mean())
