@@ -48,6 +48,9 @@ class SACConfig:
     initial_alpha: temperature of each task to begin with; it then seeks an entropy of minus the number of actions.
     buffer: transitions of each task that are kept.
     env_workers: processes that step the environments; 0: none of their own. No number depends on it.
+
+    Raises:
+        MethodError: no warm-up.
     """
 
     env_steps: int
@@ -61,6 +64,12 @@ class SACConfig:
     initial_alpha: float
     buffer: int
     env_workers: int
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 1:
+            raise MethodError(
+                "multi_task_rl_online: warmup_steps must be at least 1, there is nothing to learn from yet"
+            )
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,8 @@ def learn(
         tell: gives z (n_tasks, z_dim) for the next step, of each task; gradients may pass through.
         told_by: what `tell` computes with, trained by the policy's loss.
         config: settings.
-        context: seed of the critics' first weights, device and progress.
-        chance: a CPU generator; draws the batches.
+        context: device and progress.
+        chance: a CPU generator; draws the batches. The critics' first weights come from its seed.
 
     Returns:
         The critics.

@@ -90,7 +90,12 @@ def test_online_it_acts_in_training_tasks_only(tiny_dataset: CheckpointDataset) 
         OnlineMultiTaskRL(scale="tiny").fit(data, Context(0))
 
 
-def test_online_the_critics_are_told_the_task_and_only_the_wanted_weights_move(tiny_dataset: CheckpointDataset) -> None:
+def test_online_learning_needs_something_to_learn_from() -> None:
+    with pytest.raises(MethodError, match="warmup_steps must be at least 1"):
+        dataclasses.replace(OnlineMultiTaskRL(scale="tiny").config.sac, warmup_steps=0)
+
+
+def test_online_critics_are_told_the_task_and_densities_are_torchs(tiny_dataset: CheckpointDataset) -> None:
     spec, config = tiny_dataset.suite.policy, OnlineMultiTaskRL(scale="tiny").config
     with first_weights(0):
         learner = MTSAC(PromptedPolicy(spec, config.prompt), 3, config.sac)
