@@ -40,10 +40,16 @@ class ConditionedPolicy(nn.Module):
 
     def forward(self, obs: Tensor, z: Tensor) -> Tensor:
         """Observations (n, b, obs_dim) of n tasks, z (n, z_dim) -> actions (n, b, action_dim) in [-1, 1]."""
+        mean: Tensor = self.layers[-1](self.features(obs, z))
+        return mean.tanh()
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What the last hidden layer gives: (n, b, hidden[-1])."""
         x: Tensor = self.layers[0](self.scaler(obs)) + self.told(z).unsqueeze(1)
-        for activation, layer in zip(self.activations, self.layers[1:], strict=True):
+        for activation, layer in zip(self.activations, self.layers[1:-1], strict=False):
             x = layer(activation(x))
-        return x.tanh()
+        last: Tensor = self.activations[-1](x)
+        return last
 
     @torch.no_grad()
     def folded(self, z: Tensor) -> Tensor:
