@@ -139,9 +139,7 @@ def fit_emitter(
 
 
 @torch.no_grad()
-def emitted_candidates(
-    network: PolicyEmitter, prompts: PromptSet, n: int, noise: float, context: Context
-) -> Float32:
+def emitted_candidates(network: PolicyEmitter, prompts: PromptSet, n: int, noise: float, context: Context) -> Float32:
     """n policies (n, n_params) float32; candidate i answers prompt i mod len(prompts).
 
     The first len(prompts) candidates answer the prompts as they are; later ones answer them with noise of their own,
