@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from maa_bench.differentiable import batched_mean
+from maa_bench.errors import MethodError
 from maa_bench.method import Context, TrainingSet, prompt_of_candidate
 from maa_bench.policy import Float32, PolicySpec, initial_params
 from maa_bench.prompts import PromptSet
@@ -40,6 +41,10 @@ class EmitterConfig:
     prompt_noise: float
     steps_per_policy: int
     training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if self.prompt_noise <= 0:
+            raise MethodError(f"prompt_noise must be above 0, or candidates would be copies; got {self.prompt_noise}")
 
 
 class PolicyEmitter(nn.Module):

@@ -260,3 +260,15 @@ def test_refusals(fitted: EmitterMethod, tiny_dataset: CheckpointDataset) -> Non
     wider = Behaviors(*(np.repeat(part, 2, axis=2) for part in (shown.observations, shown.actions, shown.outcome)))
     with pytest.raises(MethodError, match="of sizes 4 and 2, but those of goal-030 have 8 and 4"):
         fitted.generate(PromptSet(prompts.suite, prompts.task, wider, prompts.sources), 1, Context(0))
+    with pytest.raises(MethodError, match="prompt_noise must be above 0"):
+        dataclasses.replace(fitted.config, prompt_noise=0.0)
+
+
+def test_without_transitions_the_shown_steps_are_cloned(fitted: EmitterMethod, data: TrainingSet) -> None:
+    """As with the official data."""
+    few = dataclasses.replace(fitted.config, training=dataclasses.replace(fitted.config.training, steps=3))
+    method = type(fitted)(config=few)
+    columns = {name: getattr(data, name).copy() for name in ("task", "role", "run", "success", "params", "step")}
+    method.fit(dataclasses.replace(data, transitions={}, **columns), Context(0))
+    prompts = PromptSet(data.suite, "x", data.behaviors.take(slice(0, 2)), ("a", "b"))
+    assert np.isfinite(method.generate(prompts, 2, Context(0)).params).all()
