@@ -78,7 +78,9 @@ class PolicyEmitter(nn.Module):
 
     def tensors(self, emitted: Tensor) -> dict[str, Tensor]:
         """Views of emitted policies (n, n_emitted), by name, each (n, *shape)."""
-        return {t.name: emitted[:, t.start : t.stop].reshape(len(emitted), *t.shape) for t in self.acting}
+        # Split, not sliced: the gradient of six slices would be six arrays as large as the whole.
+        parts = emitted.split([t.stop - t.start for t in self.acting], dim=1)
+        return {t.name: part.reshape(len(emitted), *t.shape) for t, part in zip(self.acting, parts, strict=True)}
 
     def actions(self, prompt: Tensor, obs: Tensor) -> Tensor:
         """Actions of the policies emitted for n prompts: (n, ...), (n, b, obs_dim) -> (n, b, action_dim)."""
