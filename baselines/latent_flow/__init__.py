@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FlowConfig(LatentConfig):
-    """Everything that decides what is trained and how. Network and number of sampling steps are those of `diffusion`."""
+    """Everything that decides what is trained and how; the network and the sampling steps are those of `diffusion`."""
 
     map: MapConfig
 
