@@ -22,7 +22,7 @@ from ..shared.config import parse_config
 from .config import Config, read_config
 
 if TYPE_CHECKING:
-    from .generator import PolicyGenerator
+    from .generator import LatentGenerator
 
 BATCH = 32
 """Candidates are made so many at a time, the last batch filled up, so that their bits do not depend on n."""
@@ -52,13 +52,13 @@ class MakeAnAgent:
     def __init__(self, *, scale: Scale = "small", config: Config | None = None) -> None:
         self.config = config or read_config(scale)
         self._spec: PolicySpec | None = None
-        self._generator: PolicyGenerator | None = None
+        self._generator: LatentGenerator | None = None
 
     def fit(self, training_set: TrainingSet, context: Context) -> None:
         """Train on the parameters and behaviours of all checkpoints (about a minute at small scale)."""
         from .train import fit_generator
 
-        self._generator = fit_generator(training_set, self.config, context)
+        self._generator = fit_generator(self._new_generator, training_set, context)
         self._spec = training_set.spec
 
     def generate(self, prompts: PromptSet, n: int, context: Context) -> FlatPolicies:
@@ -74,11 +74,11 @@ class MakeAnAgent:
 
         generator, spec = self._fitted()
         if n < 1 or not len(prompts):
-            raise MethodError(f"make_an_agent needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
+            raise MethodError(f"{self.card.name} needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
         traj, task = prompts.behaviors.trajectory_vectors(), prompts.behaviors.outcome_vectors()
         if (traj.shape[1], task.shape[1]) != (generator.traj_dim, generator.task_dim):
             raise MethodError(
-                f"make_an_agent was fitted to behaviours of sizes {generator.traj_dim} and "
+                f"{self.card.name} was fitted to behaviours of sizes {generator.traj_dim} and "
                 f"{generator.task_dim}, but those of {prompts.task} have {traj.shape[1]} and {task.shape[1]}"
             )
         generator.to(context.device)
@@ -88,7 +88,7 @@ class MakeAnAgent:
         for start in range(0, n, BATCH):
             chosen = prompt_of_candidate(start + BATCH, len(prompts))[start:]
             # Drawn one candidate at a time: torch fills a larger array in another order.
-            noise = torch.stack([torch.randn(generator.latent_shape, generator=chance) for _ in range(BATCH)])
+            noise = torch.stack([torch.randn(generator.noise_shape, generator=chance) for _ in range(BATCH)])
             rows = (torch.tensor(traj[chosen]), torch.tensor(task[chosen]), noise)
             made.append(generator(*(row.to(context.device) for row in rows)).cpu().numpy())
             context.progress("sampling", min(start + BATCH, n), n)
@@ -118,8 +118,6 @@ class MakeAnAgent:
         """
         from safetensors.torch import load_file
 
-        from .generator import PolicyGenerator
-
         record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if record.get("format") != FORMAT:
             raise MethodError(
@@ -128,12 +126,23 @@ class MakeAnAgent:
         spec = training_set.spec
         if record["policy"] != spec.id:
             raise MethodError(f"{folder} was fitted to policies {record['policy']}, the training set holds {spec.id}")
-        self.config = parse_config(Config, record["config"], str(folder / "model.json"))
-        generator = PolicyGenerator(self.config, spec.chunks, record["traj_dim"], record["task_dim"], seed=0)
+        self.config = parse_config(type(self.config), record["config"], str(folder / "model.json"))
+        generator = self._new_generator(spec, record["traj_dim"], record["task_dim"], seed=0)
         generator.load_state_dict(load_file(folder / "model.safetensors"))
         self._generator, self._spec = generator.eval(), spec
 
-    def _fitted(self) -> tuple[PolicyGenerator, PolicySpec]:
+    @property
+    def n_parameters(self) -> int:
+        """Fitted numbers that `generate` reads; what only training needed (the encoders, for one) does not count."""
+        return self._fitted()[0].n_parameters
+
+    def _new_generator(self, spec: PolicySpec, traj_dim: int, task_dim: int, seed: int) -> LatentGenerator:
+        """A generator that is not fitted; its first weights come from `seed`."""
+        from .generator import PolicyGenerator
+
+        return PolicyGenerator(self.config, spec.chunks, traj_dim, task_dim, seed)
+
+    def _fitted(self) -> tuple[LatentGenerator, PolicySpec]:
         if self._generator is None or self._spec is None:
-            raise MethodError("make_an_agent is not fitted: call fit or load first")
+            raise MethodError(f"{self.card.name} is not fitted: call fit or load first")
         return self._generator, self._spec

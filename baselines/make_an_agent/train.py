@@ -1,4 +1,6 @@
-"""Fitting the three models, one after the other: autoencoder, behaviour embedding, diffusion.
+"""Fitting the three models, one after the other: autoencoder, behaviour embedding, the map between them.
+
+That map is the diffusion here, and another one in the ablations that share this file (`baselines/latent`).
 
 There is no validation split and no early stopping. The release keeps the weights that are best on held-out
 rows, but rows of one training run are near copies of each other, so that choice would tell little.
@@ -6,20 +8,28 @@ rows, but rows of one training run are near copies of each other, so that choice
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from maa_bench.method import Context, TrainingSet
+from maa_bench.policy import PolicySpec
 
 from ..shared.training import minimize
-from .config import Config
-from .generator import PolicyGenerator
+from .generator import LatentGenerator
 
 # Streams of `Context.torch_generator`: each use of chance has its own, so that one does not shift another.
-INIT, AUTOENCODER, EMBEDDING, DIFFUSION = range(4)
+INIT, AUTOENCODER, EMBEDDING, MAP = range(4)
 
 
-def fit_generator(training_set: TrainingSet, config: Config, context: Context) -> PolicyGenerator:
+class NewGenerator(Protocol):
+    """Makes a generator that is not fitted, with first weights from `seed`."""
+
+    def __call__(self, spec: PolicySpec, traj_dim: int, task_dim: int, seed: int) -> LatentGenerator: ...
+
+
+def fit_generator(new: NewGenerator, training_set: TrainingSet, context: Context) -> LatentGenerator:
     """Train a generator on all rows of `training_set`; it is left on `context.device`.
 
     On the CPU the same seed and thread count give the same bytes. Global random state is as it was before.
@@ -34,17 +44,17 @@ def fit_generator(training_set: TrainingSet, config: Config, context: Context) -
         )
     )
     seed = context.torch_generator(INIT).initial_seed()
-    generator = PolicyGenerator(config, training_set.spec.chunks, traj.shape[1], task.shape[1], seed)
+    generator = new(training_set.spec, traj.shape[1], task.shape[1], seed)
     generator.to(context.device)
-    latent = fit_autoencoder(generator, params, config, context)
-    condition = fit_embedding(generator, traj, task, config, context)
-    fit_diffusion(generator, latent, condition, config, context)
+    latent = fit_autoencoder(generator, params, context)
+    condition = fit_embedding(generator, traj, task, context)
+    fit_map(generator, latent, condition, context)
     return generator.eval()
 
 
-def fit_autoencoder(generator: PolicyGenerator, params: Tensor, config: Config, context: Context) -> Tensor:
+def fit_autoencoder(generator: LatentGenerator, params: Tensor, context: Context) -> Tensor:
     """Fit the autoencoder and the latent's limits to `params` (n, n_params); return latents (n, 2, width)."""
-    model, settings = generator.autoencoder, config.autoencoder
+    model, settings = generator.autoencoder, generator.config.autoencoder
     chance = context.torch_generator(AUTOENCODER)
     if settings.init == "pca":
         model.fit_pca(params, chance)
@@ -60,8 +70,8 @@ def fit_autoencoder(generator: PolicyGenerator, params: Tensor, config: Config, 
     return latent
 
 
-def fit_embedding(generator: PolicyGenerator, traj: Tensor, task: Tensor, config: Config, context: Context) -> Tensor:
-    """Fit the embedding and its limits to the behaviours; return the denoiser's conditions (n, condition)."""
+def fit_embedding(generator: LatentGenerator, traj: Tensor, task: Tensor, context: Context) -> Tensor:
+    """Fit the embedding and its limits to the behaviours; return the map's conditions (n, condition)."""
     generator.traj_limits.fit(traj)
     generator.task_limits.fit(task)
     chance = context.torch_generator(EMBEDDING)
@@ -70,7 +80,7 @@ def fit_embedding(generator: PolicyGenerator, traj: Tensor, task: Tensor, config
         return generator.embedding.loss(*generator.embed(traj[rows], task[rows]))
 
     parameters = generator.embedding.parameters()
-    training = config.embedding.training
+    training = generator.config.embedding.training
     minimize("behaviour embedding", parameters, loss, len(traj), training, context, chance)
     with torch.no_grad():
         traj_embedding, task_embedding = generator.embed(traj, task)
@@ -79,23 +89,12 @@ def fit_embedding(generator: PolicyGenerator, traj: Tensor, task: Tensor, config
         return generator.condition(traj_embedding, task_embedding)
 
 
-def fit_diffusion(
-    generator: PolicyGenerator, latent: Tensor, condition: Tensor, config: Config, context: Context
-) -> None:
-    """Fit the denoiser to the pairs of latent (n, 2, width) and condition (n, condition)."""
-    settings, chance = config.diffusion, context.torch_generator(DIFFUSION)
-
-    def normal(*shape: int) -> Tensor:
-        # Drawn on the CPU, then moved: every device sees the same noise.
-        return torch.randn(shape, generator=chance).to(latent.device)
+def fit_map(generator: LatentGenerator, latent: Tensor, condition: Tensor, context: Context) -> None:
+    """Fit what makes a latent of a condition to the pairs of latent (n, 2, width) and condition (n, condition)."""
+    chance = context.torch_generator(MAP)
 
     def loss(rows: Tensor) -> Tensor:
-        noise = normal(len(rows), *generator.latent_shape)
-        steps = torch.randint(settings.train_steps, (len(rows),), generator=chance).to(latent.device)
-        given = condition[rows]
-        if settings.condition_noise:
-            given = given + settings.condition_noise * normal(*given.shape)
-        return generator.diffusion_loss(latent[rows], given, noise, steps)
+        return generator.map_loss(latent[rows], condition[rows], chance)
 
-    parameters = generator.unet.parameters()
-    minimize("diffusion", parameters, loss, len(latent), settings.training, context, chance)
+    parameters = generator.map_parameters()
+    minimize(generator.map_name, parameters, loss, len(latent), generator.map_training, context, chance)
