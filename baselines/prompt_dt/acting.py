@@ -54,7 +54,7 @@ class PromptedAgent:
     """One candidate; it remembers the tokens of the last K steps, and what it did last."""
 
     def __init__(self, packed: Float32, sizes: Int64, limit: np.float32, keys: Float32, values: Float32) -> None:
-        obs_dim, action_dim, width, layers, heads, inner, tokens, window = sizes.tolist()
+        obs_dim, action_dim, width, layers, _, inner, tokens, window = sizes.tolist()
         self._network = (packed, sizes, limit, keys, values)
         self._episode = (np.zeros((layers, width, window), np.float32), np.zeros((layers, window, width), np.float32))
         rows = ((obs_dim,), (5, max(3 * width, inner)), (tokens,), (window,))

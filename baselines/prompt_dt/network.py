@@ -1,6 +1,6 @@
 """The transformer: a prompt's tokens, then the tokens of the episode so far; the action is read off the last state.
 
-Tokens are states and actions in order of time, s_1, a_1, s_2, a_2, ..., each embedded by one linear map of its kind, with
+Tokens are states and actions in order of time, s_1, a_1, s_2, a_2, ..., each embedded by a linear map of its kind, with
 maps of its own for the prompt; the blocks are GPT-2's (LayerNorm before attention and before the perceptron). A token
 of the episode sees the whole prompt and the last K steps. Because that window slides with the token, a token's keys
 and values never change once they are made: the same network is trained on whole chunks of episodes and acts with two
@@ -65,7 +65,7 @@ class PromptTransformer(nn.Module):
         h = actions.shape[1]
         done = self.prompt_action(actions) + time[:, :h]
         x = torch.cat([_interleaved(states[:, :h], done), states[:, h:]], dim=1)
-        causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()[None]
         memory: Memory = []
         for block in self.blocks:
             x, kept = block(x, causal)
@@ -103,9 +103,12 @@ class PromptTransformer(nn.Module):
 class Block(nn.Module):
     """Attention and perceptron, each behind a LayerNorm and added to what came in.
 
-    `near` (heads, window) is added to the attention scores of the episode's tokens, by how many tokens ago they were:
-    it stands in the place of the paper's embedding of the step's number.
+    `near` (heads, window) is added to the attention scores of the episode's tokens, by how many tokens ago they were
+    (linear biases: Press et al., ICLR 2022, arXiv 2108.12409): it stands in the place of the paper's embedding of the
+    step's number. It is not trained: torch's fast attention has no gradient for a mask.
     """
+
+    near: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -116,7 +119,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(config.width)
         self.inner = nn.Linear(config.width, config.inner)
         self.outer = nn.Linear(config.inner, config.width)
-        self.near = nn.Parameter(torch.zeros(config.heads, window(config)))
+        slopes = 0.5 ** torch.arange(1, config.heads + 1)
+        self.register_buffer("near", -slopes[:, None] * torch.arange(window(config)))
 
     def forward(
         self, x: Tensor, mask: Tensor, kept: tuple[Tensor, Tensor] | None = None
@@ -125,13 +129,13 @@ class Block(nn.Module):
 
         Args:
             x: tokens.
-            mask: who sees whom, bool or added to the scores: (t, seen) or (heads, t, seen).
+            mask: who sees whom, bool or added to the scores: (1 or heads, t, seen).
             kept: keys and values that stand before those of x.
         """
         n, t, width = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         keys, values = (k, v) if kept is None else (torch.cat([kept[0], k], dim=2), torch.cat([kept[1], v], dim=2))
-        heard = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        heard = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask[None])
         x = x + self.out(heard.transpose(1, 2).reshape(n, t, width))
         return x + self.outer(self.inner(self.norm2(x)).relu()), (k, v)
 
