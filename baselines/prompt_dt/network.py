@@ -9,6 +9,8 @@ new tokens a step (`acting.py`).
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,7 +91,7 @@ class PromptTransformer(nn.Module):
         lag = order[:, None] - order
         seen = (lag >= 0) & (lag < self.window)
         for block, kept in zip(self.blocks, memory, strict=True):
-            near = block.near[:, lag.clamp(0, self.window - 1)].masked_fill(~seen, -torch.inf)
+            near = cast(Tensor, block.near)[:, lag.clamp(0, self.window - 1)].masked_fill(~seen, -torch.inf)
             x, _ = block(x, functional.pad(near, (shown, 0)), kept)
         made: Tensor = self.head(self.final(x[:, 0::2])).tanh()
         return made
