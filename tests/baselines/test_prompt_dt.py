@@ -207,8 +207,8 @@ def test_the_prompt_decides_which_task_is_solved(method: PromptDT, training_set:
         right.append(success(training_set, task, agents))
         others = [other for other in training_set.train_tasks if other != task]
         wrong += [success(training_set, other, agents) for other in others]
-    assert np.mean(right) > 0.8
-    assert np.mean(wrong) < 0.3
+    assert np.mean(right) > 0.9
+    assert np.mean(wrong) < 0.1
 
 
 def test_candidates_do_not_depend_on_how_many_are_made_and_differ(method: PromptDT, training_set: TrainingSet) -> None:
