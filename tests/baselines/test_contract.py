@@ -29,6 +29,7 @@ pytestmark = pytest.mark.baseline
 OURS = [name for name in method_names() if load_method(name).source.startswith("maa-bench ")]
 FLOORS = ("random_seen", "random_weights")
 LEARNERS = [name for name in OURS if name not in FLOORS]
+RETRIEVAL = ("nearest_checkpoint", "mean_checkpoint")
 CONTEXT = Context(seed=3)
 
 
@@ -130,7 +131,7 @@ def test_save_and_load_and_a_second_fit_give_the_same_candidates(
     again = made(name)
     again.fit(training_set, CONTEXT)
     assert content(again.generate(prompts, n, CONTEXT), tiny_dataset) == expected
-    if name not in ("expert", "single_task", "nearest_checkpoint", "mean_checkpoint"):  # these have no chance in them
+    if name not in (*RETRIEVAL, "expert"):  # these have no chance in them
         other = made(name)
         other.fit(training_set, Context(seed=4))
         assert content(other.generate(prompts, n, Context(seed=4)), tiny_dataset) != expected
@@ -148,7 +149,7 @@ def test_one_prompt_and_a_hundred(fitted: tuple[str, Any], tiny_dataset: Checkpo
 
 def test_candidates_differ(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> None:
     name, method = fitted
-    if load_method(name).card.deterministic_candidates:
+    if load_method(name).card.deterministic_candidates or name in RETRIEVAL:  # two prompts may have one nearest
         return
     agents = method.generate(prompts_for(tiny_dataset, name, "goal-030", 4), 4, CONTEXT)
     if isinstance(agents, FlatPolicies):
