@@ -110,7 +110,7 @@ def test_learns(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> Non
         return
     floor = made("random_weights")
     floor.fit(tiny_dataset.training_set("seen"), CONTEXT)
-    assert reached > success(tiny_dataset, "random_weights", floor, 4) + 0.3
+    assert reached > success(tiny_dataset, "random_weights", floor, 4) + 0.2
 
 
 def test_save_and_load_and_a_second_fit_give_the_same_candidates(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SEEN
 
 from maa_bench.baselines.controls import RandomWeights
 from maa_bench.baselines.latent_flow import LatentFlow
@@ -103,7 +102,7 @@ def test_it_solves_the_tasks_that_it_is_prompted_for(
     success = {}
     for method in (fitted(kind), fitted(RandomWeights)):
         rates = []
-        for task in SEEN:
+        for task in tiny_dataset.suite.split("seen").test:
             agents = method.generate(prompts(tiny_dataset, 4, task), 8, Context(0))
             job = EpisodeJob(str(tiny_suite), task, agents, tuple(range(8)), (("test", 4),))
             rates.append((job(lambda *told: None).first_success > 0).mean())
