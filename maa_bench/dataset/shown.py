@@ -47,7 +47,7 @@ def shown_prompts(data: CheckpointDataset, task: str, uses: str, protocol: Proto
     told = prompts.suite, task, prompts.behaviors, prompts.sources
     if uses == "prompts+rewards":
         recorded = protocol.prompt_source == "expert"
-        return RewardedPromptSet(*told, rewards=(_recorded if recorded else _replayed)(data, prompts))
+        return RewardedPromptSet(*told, rewards=(_recorded if recorded else replayed_rewards)(data, prompts))
     if uses == "test_checkpoints":
         return CheckpointPromptSet(*told, *_checkpoints(data, task))
     return prompts
@@ -82,9 +82,18 @@ def _recorded(data: CheckpointDataset, prompts: PromptSet) -> Float32:
     return np.stack([rewards[states.tobytes()] for states in prompts.behaviors.observations])
 
 
-def _replayed(data: CheckpointDataset, prompts: PromptSet) -> Float32:
-    """The rewards of prompts that were recorded without them: the actions are taken again. (n, 60) float32."""
-    shards = data.entries("checkpoints", prompts.task, "prompt")
+def replayed_rewards(data: CheckpointDataset, prompts: PromptSet, role: str = "prompt") -> Float32:
+    """The rewards of prompts that were recorded without them: the actions are taken again. (n, 60) float32.
+
+    Args:
+        data: the dataset that the prompts are of.
+        prompts: of which each source is a row id.
+        role: of the runs that they come from.
+
+    Raises:
+        RewardsError: the dataset does not say on which layout one acted, or the simulator repeats it otherwise.
+    """
+    shards = data.entries("checkpoints", prompts.task, role)
     table = concatenated(data.table(shard, ["row_id", "behavior_layout"]) for shard in shards)
     layout_of = dict(zip(table["row_id"].to_pylist(), table["behavior_layout"].to_pylist(), strict=True))
     layouts = data.suite.layouts(prompts.task, "train")

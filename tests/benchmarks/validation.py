@@ -13,17 +13,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from maa_bench.dataset.shown import replayed_rewards
 from maa_bench.dataset.store import CheckpointDataset, suite_of
-from maa_bench.evaluator import EpisodeJob
-from maa_bench.method import Context, TrainingSet
-from maa_bench.prompts import PromptSet
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import Agents, Context, TrainingSet
+from maa_bench.prompts import PromptSet, RewardedPromptSet
 from maa_bench.registry import load_method
-from maa_bench.suite import load_suite
+from maa_bench.simulators import EpisodeError, opened_task, step_until_success
+from maa_bench.suite import Suite, load_suite
 
 HELD_OUT = "reach,faucet-close,handle-press"
 
@@ -57,6 +61,34 @@ def prompts_of(data: TrainingSet, task: str, shots: int, seed: int) -> PromptSet
     return PromptSet(data.suite, task, data.behaviors.take(rows), tuple(f"{task}/{last}/{data.step[i]}" for i in rows))
 
 
+def first_successes(suite: Suite, task: str, agents: Agents, count: int) -> npt.NDArray[np.int64]:
+    """First-success steps on the last train layouts, which the small dataset's behaviours hardly show.
+
+    (len(agents), count), -1 where there is none.
+    """
+    simulator, layouts = opened_task(suite, task), suite.layouts(task, "train")[-count:]
+    first = np.full((len(agents), count), -1)
+    for i in range(len(agents)):
+        agent = agents.agent(i)
+        run = simulator.first_success if isinstance(agent, PackedPolicy) else partial(step_until_success, simulator)
+        for column, layout in enumerate(layouts):
+            try:
+                first[i, column], _ = run(agent, layout, suite.horizon)
+            except EpisodeError:
+                continue
+    return first
+
+
+def shown_to(data: CheckpointDataset, prompts: PromptSet, uses: str) -> PromptSet:
+    """What a method with that card may see of a validation task."""
+    if uses == "prompts+rewards":
+        told = prompts.suite, prompts.task, prompts.behaviors, prompts.sources
+        return RewardedPromptSet(*told, rewards=replayed_rewards(data, prompts, "train"))
+    if uses == "test_checkpoints":
+        raise SystemExit("a method that uses the test task's checkpoints has nothing to validate")
+    return prompts
+
+
 def main() -> None:
     """Fit, generate, roll out; a line a task and seed, then means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,48 +102,32 @@ def main() -> None:
     parser.add_argument("--kept", default="", help="of the fitted tasks only these are tried; default: all")
     given = parser.parse_args()
     suite = load_suite(suite_of(given.dataset, "metaworld-v1"))
-    data = CheckpointDataset(given.dataset, suite).training_set("unseen")
+    dataset = CheckpointDataset(given.dataset, suite)
+    data = dataset.training_set("unseen")
     held_out = [task for task in given.hold_out.split(",") if task]
     training_set = fitting_part(data, held_out)
     loaded, totals = load_method(given.method), {"kept": [], "held out": []}
     tried = given.kept.split(",") if given.kept else list(training_set.train_tasks)
+    if odd := set(tried) - set(training_set.train_tasks):
+        raise SystemExit(f"--kept names what is held out or unknown: {', '.join(sorted(odd))}")
     for seed in range(given.seeds):
         method, context = loaded.make(scale="small"), Context(seed)
         started = time.monotonic()
         method.fit(training_set, context)
         print(f"seed {seed}: fit {time.monotonic() - started:.1f} s", flush=True)
         for task in [*tried, *held_out]:
-            started = time.monotonic()
             n = 1 if loaded.card.deterministic_candidates else given.candidates
-            agents = method.generate(prompts_of(data, task, given.shots, seed), n, context)
+            prompts = shown_to(dataset, prompts_of(data, task, given.shots, seed), loaded.card.uses)
+            started = time.monotonic()
+            agents = method.generate(prompts, n, context)
             adapted = time.monotonic() - started
-            # Layouts from the end of the train set, of which the small dataset's behaviours show few.
-            layouts = suite.layout_counts["train"]
-            job = EpisodeJob(suite.source, task, agents, tuple(range(n)), (("train", layouts),))
-            first = _episodes(job, range(layouts - given.layouts, layouts))
+            first = first_successes(suite, task, agents, given.layouts)
             kind = "held out" if task in held_out else "kept"
             totals[kind].append(float((first > 0).mean()))
             print(f"  {kind:8} {task:20} {totals[kind][-1]:.2f}  adapt {adapted:.1f} s", flush=True)
     for kind, values in totals.items():
         if values:
             print(f"{given.method} {kind}: {np.mean(values):.3f} ({len(values)} task fits)")
-
-
-def _episodes(job: EpisodeJob, layouts: range) -> Any:
-    from maa_bench.evaluator import _agent, _episode
-    from maa_bench.simulators import EpisodeError, opened_task
-
-    suite = load_suite(job.suite)
-    simulator, states = opened_task(suite, job.task), suite.layouts(job.task, "train")
-    first = np.full((len(job.indices), len(layouts)), -1)
-    for i in job.indices:
-        agent = _agent(job.agents, i, suite.policy)
-        for column, layout in enumerate(layouts):
-            try:
-                first[i, column], _ = _episode(simulator, agent, states[layout], suite.horizon)
-            except EpisodeError:
-                continue
-    return first
 
 
 if __name__ == "__main__":
