@@ -22,7 +22,7 @@ from maa_bench.resources import peak_mb, restart_peak
 from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success
 from maa_bench.suite import load_suite
 
-VERSION = 2
+VERSION = 3
 """Part of every cell's identity; raise it when an episode could come out differently."""
 
 CHUNK = 4

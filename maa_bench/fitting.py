@@ -30,6 +30,13 @@ from maa_bench.resources import peak_mb, restart_peak
 from maa_bench.simulators import STEPS
 from maa_bench.suite import load_suite
 
+VERSION = 1
+"""Part of every fit's identity; raise it when what the core lends to methods could change a fit or a candidate:
+`maa_bench.differentiable`, `Context`, `initial_params`, what `generate` is shown, what training sets hold."""
+
+MAY_ACT = "prompts+rewards"
+"""What a card must say of a method that acts in the test task before it is tested: the environment tells rewards."""
+
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors that would hit any method."""
 
@@ -71,6 +78,7 @@ class FitJob:
     Attributes:
         method: as `load_method` takes it.
         uses: what its card says that it uses of a test task: it is shown that and no more.
+        fingerprint: of its source when the run was planned; another source is refused.
         suite, split, protocol: as in the plan.
         dataset: the dataset's folder.
         train_seed: seed of the fit, of the candidates and of the draw of prompts.
@@ -81,6 +89,7 @@ class FitJob:
 
     method: str
     uses: str
+    fingerprint: str
     suite: str
     split: str
     protocol: Protocol
@@ -116,10 +125,16 @@ class FitJob:
             started, steps = time.monotonic(), STEPS.taken
             try:
                 agents = self._generate(fitted, shown, training_set, context)
+                taken = STEPS.taken - steps
+                if taken and self.uses != MAY_ACT:
+                    raise MethodError(
+                        f"method {self.method!r}: {step_name(task)} took {taken} environment steps, "
+                        f"whose rewards its card does not declare: it must say uses={MAY_ACT!r}"
+                    )
             except MethodError as error:
                 failures[task] = str(error)
             else:
-                generated[task] = Generated(agents, time.monotonic() - started, STEPS.taken - steps, peak_mb())
+                generated[task] = Generated(agents, time.monotonic() - started, taken, peak_mb())
         return Fitted(generated, failures)
 
     def without(self, tasks: set[str]) -> FitJob | None:
@@ -128,8 +143,10 @@ class FitJob:
         return replace(self, tasks=kept) if kept else None
 
     def _fitted(self, training_set: TrainingSet, context: Context) -> Method:
-        make = load_method(self.method).make
-        made: Method = self._guard("calling it with scale=...", lambda: make(scale=self.protocol.scale))
+        loaded = load_method(self.method)
+        if loaded.fingerprint != self.fingerprint:  # its results would stand under the address of the other
+            raise MethodError(f"method {self.method!r}: its source changed since the run began: give the command again")
+        made: Method = self._guard("calling it with scale=...", lambda: loaded.make(scale=self.protocol.scale))
         cache = Cache(self.cache)
         if isinstance(made, Saveable) and not self.afresh and cache.fit_cost(self.key) is not None:
             state = cache.check_fit(self.key)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maa_bench import evaluator
+from maa_bench import evaluator, fitting
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.manifest import open_dataset
 from maa_bench.dataset.store import CheckpointDataset
@@ -84,6 +84,7 @@ class Plan:
         """Content address of a fit."""
         return digest(
             {
+                "version": fitting.VERSION,
                 "method": [method.card.name, method.fingerprint],
                 "scale": self.protocol.scale,
                 "device": self.protocol.device,

@@ -76,7 +76,10 @@ def load_method(name: str) -> LoadedMethod:
         registered = _entry_points()
         if name not in registered:
             raise MethodError(f"unknown method {name!r}.{did_you_mean(name, registered)}")
-        entry = registered[name]
+        entry, *others = registered[name]
+        if others:
+            values = ", ".join(other.value for other in (entry, *others))
+            raise MethodError(f"method {name!r} is registered more than once ({values}): uninstall all but one")
         source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
     make, module = _import(entry)
     card = getattr(make, "card", None)
@@ -110,11 +113,16 @@ def load_methods(names: Iterable[str]) -> Chosen:
                 loaded.append(load_method(registered))
             except MethodError as error:
                 broken[registered] = str(error)
-        for method in sorted(loaded, key=_place_in_all):
+        # Whose registered name a card bears is first: a plug-in that inherits one of our cards does not displace ours.
+        loaded.sort(key=lambda method: method.name != method.card.name)
+        added: dict[str, LoadedMethod] = dict(found)
+        for method in loaded:
             try:
-                _add(found, method)
+                _add(added, method)
             except MethodError as error:
                 broken[method.name] = str(error)
+        for method in sorted(added.values(), key=_place_in_all):
+            found.setdefault(method.card.name, method)
     return Chosen(list(found.values()), broken)
 
 
@@ -133,12 +141,13 @@ def _place_in_all(method: LoadedMethod) -> tuple[int, int, str]:
     return control, FAMILIES.index(card.family), card.name
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _entry_points() -> dict[str, list[EntryPoint]]:
+    """By name; more than one for a name that packages quarrel about."""
+    found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise MethodError(f"method {entry.name!r} is registered twice: {other.value} and {entry.value}")
+        same = found.setdefault(entry.name, [])
+        if all(other.value != entry.value for other in same):
+            same.append(entry)
     return found
 
 
@@ -159,6 +168,13 @@ _imported: dict[str, str] = {}
 
 
 def _fingerprint(module: ModuleType, make: Any) -> str:
+    try:
+        return _hash_of_sources(module, make)
+    except OSError as error:
+        raise MethodError(f"cannot read the source of {module.__name__}: {error.strerror or error}") from error
+
+
+def _hash_of_sources(module: ModuleType, make: Any) -> str:
     root = Path(next(iter(importlib.import_module(BASELINES).__path__)))
     files = with_imported(_sources(module, root), root)
     # In a notebook: what would run is the code as it was imported, not as it reads now.

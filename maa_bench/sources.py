@@ -1,43 +1,39 @@
 """Which source files a method is made of: its own package, and what of `baselines/` it imports, step by step.
 
-Methods of `baselines/` share parts. A change of a part changes every method that imports it, and no other, so results
-of older code are taken for nobody's own.
+Methods of `baselines/` share parts. A change of a file changes every method that imports it, however many steps
+away, and no other, so results of older code are taken for nobody's own.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 BASELINES = "maa_bench.baselines"
 
-_MAY_IMPORT = re.compile(rb"baselines|from\s+\.\.")
-"""What a file inside a unit must hold to import another one; spares parsing most."""
-
 
 def with_imported(files: Iterable[Path], root: Path, package: str = BASELINES) -> list[Path]:
-    """Files, and those of the packages under `root` that they import, and those import, and so on; sorted.
+    """Files, and the modules under `root` that they import, and those import, and so on; sorted.
+
+    With a module come the `__init__.py` of the folders above it and the .toml files beside it, which it may read.
 
     Args:
         files: source files, under `root` or anywhere else.
-        root: folder of `package`; each folder (or lone .py file) in it is a unit that is taken whole.
-        package: name under which the units are imported. What is imported by a computed name is not seen.
+        root: folder of `package`. What is imported by a computed name is not seen.
+        package: name under which the modules are imported.
     """
     found: set[Path] = set()
     waiting = list(files)
-    units: set[str] = set()
     while waiting:
         path = waiting.pop()
         if path in found:
             continue
         found.add(path)
         if path.suffix == ".py":
-            for unit in _units_imported(path.read_bytes(), _package_of(path, root, package), package) - units:
-                units.add(unit)
-                waiting += unit_files(root, unit)
+            for name in _imported(path.read_bytes(), _package_of(path, root, package), package):
+                waiting += _files_of(root, name.split("."))
     return sorted(found)
 
 
@@ -47,9 +43,24 @@ def unit_files(root: Path, unit: str) -> list[Path]:
     return source_files(folder) if folder.is_dir() else [module] if module.exists() else []
 
 
+def _files_of(root: Path, parts: Sequence[str]) -> list[Path]:
+    """What importing `parts` (module by module, perhaps a name in one at the end) under `root` reads."""
+    folder, files = root, []
+    for part in parts:
+        if (folder / part).is_dir():
+            folder = folder / part
+            files += [*folder.glob("__init__.py"), *folder.glob("*.toml")]
+        elif (module := folder / f"{part}.py").exists():
+            return [*files, module, *folder.glob("*.toml")]
+        else:
+            return files  # a name in the package itself
+    return files + source_files(folder)  # the package as a whole: what of it is used cannot be told
+
+
 def source_files(folder: Path, deep: bool = True) -> list[Path]:
     """The .py and .toml files of a folder, sorted; of those below it, too, if `deep`."""
-    return sorted(p for p in (folder.rglob("*") if deep else folder.glob("*")) if p.suffix in (".py", ".toml"))
+    found = folder.rglob("*") if deep else folder.glob("*")
+    return sorted(path for path in found if path.suffix in (".py", ".toml") and path.is_file())
 
 
 def _package_of(path: Path, root: Path, package: str) -> str:
@@ -58,8 +69,9 @@ def _package_of(path: Path, root: Path, package: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _units_imported(source: bytes, own: str, package: str) -> frozenset[str]:
-    if own != package and not _MAY_IMPORT.search(source):
+def _imported(source: bytes, own: str, package: str) -> frozenset[str]:
+    """Names under `package` that a file imports, without its prefix; a name in a module is told like a module."""
+    if not own and b"baselines" not in source:  # a stranger's: spares parsing most
         return frozenset()
     try:
         tree = ast.parse(source)
@@ -73,7 +85,7 @@ def _units_imported(source: bytes, own: str, package: str) -> frozenset[str]:
             base = _absolute(node.module, node.level, own)
             modules |= {f"{base}.{alias.name}" for alias in node.names}  # each may be a module
     prefix = package + "."
-    return frozenset(name[len(prefix) :].partition(".")[0] for name in modules if name.startswith(prefix))
+    return frozenset(name.removeprefix(prefix) for name in modules if name.startswith(prefix))
 
 
 def _absolute(module: str | None, level: int, own: str) -> str:

@@ -36,13 +36,16 @@ class ToyData:
         """The split's test tasks, in its order."""
         return self.dataset.suite.split(self.split).test
 
-    def prompts(self, task: str, shots: int = 16, seed: int = 0) -> PromptSet:
-        """What `generate` is given for `task`: `shots` prompts, drawn by `seed`.
+    def prompts(self, task: str, shots: int = 16, seed: int = 0, uses: str = "prompts") -> PromptSet:
+        """What `generate` is given for `task` if the method's card says `uses`: `shots` prompts, drawn by `seed`.
 
         Raises:
             ProtocolError: more shots than there are prompts.
         """
-        return self.dataset.prompts(task, shots, seed)
+        from maa_bench.dataset.shown import shown_prompts
+        from maa_bench.protocol import Protocol
+
+        return shown_prompts(self.dataset, task, uses, Protocol(shots=shots), seed)
 
 
 def toy_data(split: str = "unseen", cache_dir: Path | None = None) -> ToyData:

@@ -165,6 +165,7 @@ class Campaign:
         return FitJob(
             method=cell.method.name,
             uses=cell.method.card.uses,
+            fingerprint=cell.method.fingerprint,
             suite=plan.suite.source,
             split=plan.split.name,
             protocol=plan.protocol,

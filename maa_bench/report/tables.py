@@ -38,9 +38,11 @@ MANY = 6
 LONG_COLUMNS = (
     "suite", "layouts_sha256", "split", "dataset", "scale", "shots", "candidates", "episodes",
     "select_episodes", "horizon", "success_rule", "prompt_source", "method", "family", "uses", "run_id",
-    "train_seeds", "task", "metric", "value", "lo", "hi",
+    "train_seeds", "policies", "parameters", "fit_s", "adapt_s", "test_env_steps", "peak_mb", "task", "metric", "value",
+    "lo", "hi",
 )  # fmt: skip
-"""Columns of `long_rows`."""
+"""Columns of `long_rows`. `policies`: evaluated a task and training seed. Costs are a training seed's, empty if
+unknown."""
 
 Cell = str | float | MetricValue
 """Text; a metric whose interval stands elsewhere; a metric with its interval."""
@@ -77,8 +79,7 @@ def group_key(record: RunRecord) -> str:
 
 
 def in_order(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Methods under test by aggregate mean, best first; then the controls in their order; then other
-    controls.
+    """Methods under test by aggregate mean, best first; then controls, those of every table first; then ceilings.
 
     Raises:
         RecordError: no records, or records that do not compare.
@@ -92,13 +93,11 @@ def in_order(records: Sequence[RunRecord]) -> list[RunRecord]:
                 "dataset or protocol; their numbers cannot stand in one table"
             )
 
-    def place(record: RunRecord) -> tuple[int, float, str, str]:
-        name = record.method.name
-        if name in CONTROLS:
-            rank = 1 + CONTROLS.index(name)
-        else:
-            rank = 1 + len(CONTROLS) if record.method.family in ("control", "ceiling") else 0
-        return rank, -record.metrics.aggregate.mean.value, name, record.run_id
+    def place(record: RunRecord) -> tuple[int, int, float, str, str]:
+        name, family = record.method.name, record.method.family
+        kind = 2 if name == "expert" or family == "ceiling" else 1 if name in CONTROLS or family == "control" else 0
+        rank = CONTROLS.index(name) if name in CONTROLS else len(CONTROLS)
+        return kind, rank, -record.metrics.aggregate.mean.value, name, record.run_id
 
     return sorted(records, key=place)
 
@@ -183,7 +182,10 @@ def _costs(record: RunRecord) -> tuple[str, ...]:
 
 
 def long_rows(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
-    """One row a record, task and metric, with `LONG_COLUMNS`; in the order of `records`."""
+    """One row a record, task and metric, with `LONG_COLUMNS`; in the order of `records`.
+
+    A method of one policy has no row of a metric that selects among several.
+    """
     rows = []
     for record in records:
         protocol = record.protocol
@@ -199,13 +201,29 @@ def long_rows(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
             record.method.uses,
             record.run_id,
             str(len(record.seeds.train)),
+            str(record.candidates_evaluated),
+            *_long_costs(record),
         )
         for task, values in record.metric_sets():
             for metric in METRICS:
+                if metric in SELECTING and record.method.deterministic_candidates:
+                    continue
                 cell = values[metric]
                 numbers = (f"{x:.6f}" for x in (cell.value, *cell.ci))
                 rows.append((*group, *method, task, metric, *numbers))
     return rows
+
+
+def _long_costs(record: RunRecord) -> tuple[str, ...]:
+    cost, seeds = record.cost, len(record.seeds.train)
+    steps = cost.test_environment_steps
+    return (
+        "" if cost.parameters is None else str(cost.parameters),
+        f"{cost.seconds.fit / seeds:.3f}",
+        f"{cost.seconds.generate / seeds:.3f}",
+        "" if steps is None else f"{steps / seeds:.0f}",
+        f"{cost.peak_mb:.1f}",
+    )
 
 
 def format_value(x: float) -> str:

@@ -27,6 +27,10 @@ FILES = {
 The package lies under `src/`, so that neither `./my_method` nor the tests can be imported in its place."""
 
 
+TAKEN = frozenset({"Context", "FlatPolicies", "MethodCard", "Path", "PolicySpec", "PromptSet", "TrainingSet"})
+"""Names that the skeleton's module imports (a test compares)."""
+
+
 def write_method(name: str, folder: Path) -> tuple[Path, ...]:
     """Write a package whose method is registered as `name`.
 
@@ -58,13 +62,15 @@ def check_name(name: str) -> None:
     Raises:
         MethodError: not a lower-case identifier, a word of Python, or the name of a method or package that is here.
     """
-    from maa_bench.registry import method_names
+    from maa_bench.registry import ALL, method_names
 
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name.endswith("_") or keyword.iskeyword(name):
         raise MethodError(
             f"method name {name!r} must be a Python identifier of lower-case letters, digits and '_', at most 40, "
             "such as my_method"
         )
+    if keyword.iskeyword(class_name(name)) or class_name(name) in TAKEN or name == ALL:
+        raise MethodError(f"method name {name!r} would name a class {class_name(name)}, which is taken; choose another")
     if name in method_names():
         raise MethodError(
             f"a method {name!r} is registered already (see `maa-bench list methods`); choose another name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -94,6 +95,9 @@ def test_the_command_writes_where_it_is_told_and_says_what_next(here: Path, capf
         ("2nd", ("'2nd'",)),
         ("class", ("'class'",)),
         ("x" * 41, ("at most 40",)),
+        ("all", ("'all'", "choose another")),
+        ("none", ("'none'", "class None")),
+        ("flat_policies", ("class FlatPolicies", "taken")),
         ("random_seen", ("'random_seen' is registered already", "list methods")),
         ("numpy", ("'numpy' is a Python module here",)),
         ("maa_bench", ("'maa_bench' is a Python module here",)),
@@ -134,6 +138,12 @@ def test_nothing_is_half_written(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="No space left"):
         write_method("my_method", here / "my_method")
     assert not list(here.iterdir())
+
+
+def test_what_the_skeleton_imports_is_taken() -> None:
+    text = (ROOT / "maa_bench" / "templates" / "method" / FILES["src/{name}/__init__.py"]).read_text(encoding="utf-8")
+    imported = {name for line in re.findall(r"^from .* import (.*)$", text, re.M) for name in line.split(", ")}
+    assert {name for name in imported if name[0].isupper()} <= templates.TAKEN
 
 
 def test_toy_data_is_what_methods_are_given(tiny_dataset: CheckpointDataset) -> None:

@@ -87,7 +87,7 @@ def test_one_name_for_two_methods_is_refused(stranger: str, monkeypatch: pytest.
     ours = registry.entry_points(group=GROUP)
     added = EntryPoint("random_seen", f"{stranger}:Mine", GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, added])
-    with pytest.raises(MethodError, match="method 'random_seen' is registered twice"):
+    with pytest.raises(MethodError, match="method 'random_seen' is registered more than once"):
         load_method("random_seen")
 
 
@@ -159,6 +159,26 @@ def test_a_broken_plug_in_does_not_stand_in_the_way_of_all(
     assert {"mine", *CONTROLS} <= {method.card.name for method in chosen.methods}
     with pytest.raises(MethodError, match="cannot import"):
         load_methods(["all", "gone"])  # asked for by name
+
+
+def test_a_plug_in_displaces_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inheriting_stranger.py").write_text(
+        "from maa_bench.baselines.controls import RandomSeen\n\n\nclass Variant(RandomSeen):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    added = [
+        EntryPoint("a_variant", "inheriting_stranger:Variant", GROUP),  # it bears the card of random_seen
+        EntryPoint("nearest_checkpoint", "inheriting_stranger:Variant", GROUP),  # and this our method's name
+    ]
+    ours = registry.entry_points(group=GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, *added])
+    chosen = load_methods(["all"])
+    assert set(chosen.broken) == {"a_variant", "nearest_checkpoint"}
+    assert "both have the card name 'random_seen'" in chosen.broken["a_variant"]
+    assert [m.name for m in chosen.methods if m.card.name == "random_seen"] == ["random_seen"]
+    assert load_method("random_seen").card.name == "random_seen"  # others are not in the way
+    with pytest.raises(MethodError, match="'nearest_checkpoint' is registered more than once"):
+        load_method("nearest_checkpoint")
 
 
 def forget(module: str) -> None:

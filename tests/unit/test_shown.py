@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -193,8 +194,8 @@ Params = method("prompts+rewards", "params")
 HonestRewards = method("prompts+rewards", "rewards")
 
 
-class Steps(method("prompts", "sources")):
-    """Tries the test task out, 7 steps of it by `step` and 5 in whole episodes, though that is not forbidden."""
+class Steps(method("prompts+rewards", "sources")):
+    """Tries the test task out, 7 steps of it by `step` and 5 in whole episodes, as its card allows."""
 
     def generate(self, prompts, n, context):
         from maa_bench.forward import PackedPolicy
@@ -270,6 +271,24 @@ def test_a_method_that_needs_rewards_which_nobody_has_fails_alone(
     assert (tmp_path / "results" / "random_seen").exists(), "the controls were run"
 
 
+def fit_job(data: CheckpointDataset, name: str, cache: Path) -> FitJob:
+    """Fit a method and generate for one task."""
+    loaded = load_method(name)
+    return FitJob(
+        method=name,
+        uses=loaded.card.uses,
+        fingerprint=loaded.fingerprint,
+        suite=data.suite.source,
+        split="unseen",
+        protocol=Protocol(shots=2, candidates=2, episodes=1, select_episodes=1),
+        dataset=data.folder,
+        train_seed=0,
+        tasks=(TASK,),
+        cache=cache,
+        key="k",
+    )
+
+
 class _Untouchable:
     """In the place of what a method may not see."""
 
@@ -294,19 +313,50 @@ def test_no_control_touches_more_than_it_declares(
         return replace(prompts, behaviors=_Untouchable())  # type: ignore[arg-type]
 
     monkeypatch.setattr("maa_bench.fitting.shown_prompts", guarded)
-    job = FitJob(
-        method=name,
-        uses=card.uses,
-        suite=tiny_dataset.suite.source,
-        split="unseen",
-        protocol=Protocol(shots=2, candidates=2, episodes=1, select_episodes=1),
-        dataset=tiny_dataset.folder,
-        train_seed=0,
-        tasks=(TASK,),
-        cache=tmp_path,
-        key="k",
-    )
+    job = fit_job(tiny_dataset, name, tmp_path)
     fitted = job(lambda *_: None)
     assert not fitted.failures
     assert fitted.generated[TASK].steps == 0
     assert set(load_suite(tiny_dataset.suite.source).split("unseen").train).isdisjoint({TASK})
+
+
+ACTING = """
+from maa_bench.baselines.controls import RandomSeen
+from maa_bench.method import MethodCard
+from maa_bench.simulators import opened_task
+from maa_bench.suite import load_suite
+
+
+class Acting(RandomSeen):
+    card = MethodCard(name="acting", family="control", summary="Tries the test task out.", uses="USES")
+
+    def generate(self, prompts, n, context):
+        suite = load_suite(prompts.suite)
+        simulator = opened_task(suite, prompts.task)
+        simulator.reset(suite.layouts(prompts.task, "train")[0])
+        for _ in range(3):
+            simulator.step([0.0] * suite.policy.action_dim)
+        return super().generate(prompts, n, context)
+"""
+
+
+@pytest.mark.parametrize("uses", ["nothing", "prompts", "prompts+rewards"])
+def test_who_acts_in_the_test_task_must_say_so(
+    tiny_dataset: CheckpointDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uses: str
+) -> None:
+    module = f"acting_{re.sub('[^a-z]', '_', uses)}"
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / f"{module}.py").write_text(ACTING.replace("USES", uses))
+    monkeypatch.syspath_prepend(tmp_path / "methods")
+    job = fit_job(tiny_dataset, f"{module}:Acting", tmp_path)
+    fitted = job(lambda *_: None)
+    if uses == "prompts+rewards":
+        assert fitted.generated[TASK].steps == 3
+    else:
+        assert "took 3 environment steps, whose rewards its card does not declare" in fitted.failures[TASK]
+
+
+def test_another_source_than_the_planned_one_is_refused(tiny_dataset: CheckpointDataset, tmp_path: Path) -> None:
+    job = replace(fit_job(tiny_dataset, "random_seen", tmp_path), fingerprint="of before")
+    assert "its source changed since the run began" in job(lambda *_: None).failures[TASK]
+    assert not list(tmp_path.rglob("meta.json"))

@@ -14,7 +14,10 @@ FILES = {
     "alone/__init__.py": "import numpy\n",
     "shared/__init__.py": "",
     "shared/net.py": "from .sizes import WIDTH\n",
+    "shared/sizes.py": "WIDTH = 1\n",
     "shared/sizes.toml": "width = 1\n",
+    "shared/other.py": "from . import net\n",
+    "other_user/__init__.py": "from ..shared.other import x\n",
     "deep/__init__.py": "",
     "deep/parts/__init__.py": "from ...shared import net\n",
     "absolute/__init__.py": "def f():\n    import maa_bench.baselines.shared.net\n",
@@ -29,7 +32,7 @@ FILES = {
     "words/__init__.py": "'''maa_bench.baselines.shared is not imported.'''\n",
     "template/__init__.py": "from maa_bench.baselines.shared import {{ name }}\n",
 }
-USERS = {"deep", "absolute", "by_from", "by_name", "relative", "sibling", "indirect", "lone.py"}
+USERS = {"deep", "other_user", "absolute", "by_from", "by_name", "relative", "sibling", "indirect", "lone.py"}
 
 
 @pytest.fixture
@@ -54,14 +57,25 @@ def test_users_of_a_shared_part_hold_it_and_nobody_else_does(root: Path) -> None
     assert parts(root, "alone") == {"alone"}
 
 
-def test_a_unit_is_taken_whole(root: Path) -> None:
-    files = with_imported([root / "by_from" / "__init__.py"], root, PACKAGE)
-    assert [path.relative_to(root).as_posix() for path in files] == [
-        "by_from/__init__.py",
-        "shared/__init__.py",
-        "shared/net.py",
-        "shared/sizes.toml",
-    ]
+def names(root: Path, user: str) -> list[str]:
+    found = with_imported([root / user / "__init__.py"], root, PACKAGE)
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def test_of_a_shared_folder_the_modules_that_are_imported_count(root: Path) -> None:
+    net = ["shared/__init__.py", "shared/net.py", "shared/sizes.py", "shared/sizes.toml"]
+    assert names(root, "by_from") == ["by_from/__init__.py", *net]
+    assert names(root, "other_user") == ["other_user/__init__.py", net[0], net[1], "shared/other.py", *net[2:]]
+
+
+def test_a_package_that_is_imported_as_a_whole_counts_as_a_whole(root: Path) -> None:
+    assert "shared/other.py" in names(root, "sibling")
+    assert "shared/other.py" in names(root, "by_name")
+
+
+def test_what_is_no_file_does_not_count(root: Path) -> None:
+    (root / "shared" / ".#net.py").symlink_to("somebody@somewhere.1234")  # an editor's lock
+    assert "shared/other.py" in names(root, "sibling")
 
 
 def test_circles_end(root: Path) -> None:

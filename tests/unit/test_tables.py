@@ -57,10 +57,11 @@ def test_methods_come_first_then_the_controls_in_their_order() -> None:
 
 
 def test_several_methods_are_ordered_by_the_headline_and_other_controls_come_last() -> None:
-    made = [*records("aaa", "zzz"), *records("expert"), sample("mean_checkpoint", method__family="control")[0]]
+    others = [sample("mean_of_all", method__family="control")[0], sample("own", method__family="ceiling")[0]]
+    made = [*others, *records("aaa", "zzz"), *records("expert", "random_seen")]
     names = [r.method.name for r in in_order(made)]
-    best = sorted(made[:2], key=lambda r: -r.metrics.aggregate.mean.value)
-    assert names == [*(r.method.name for r in best), "expert", "mean_checkpoint"]
+    best = sorted(made[2:4], key=lambda r: -r.metrics.aggregate.mean.value)
+    assert names == [*(r.method.name for r in best), "random_seen", "mean_of_all", "expert", "own"]
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,15 @@ def test_long_rows_hold_every_number_of_every_record() -> None:
     assert float(row["value"]) == made[1].metrics.aggregate.mean.value
     assert row["dataset"] == "toy-distill-1a2b"
     assert row["train_seeds"] == "2"
+    seconds = made[1].cost.seconds
+    assert (float(row["fit_s"]), float(row["adapt_s"])) == (seconds.fit / 2, seconds.generate / 2)
+
+
+def test_long_rows_never_put_one_policy_beside_a_choice_of_many() -> None:
+    (one,) = [sample("the_one", method__deterministic_candidates=True)[0]]
+    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows([one])]
+    assert {row["metric"] for row in rows} == {"mean", "qualified_rate"}
+    assert {(row["policies"], row["parameters"]) for row in rows} == {("1", "")}
 
 
 @pytest.mark.parametrize("width", [40, 79, 80, 90, 100, 200])
