@@ -1,5 +1,7 @@
 """Meta-RL by inference: a posterior over the task from rewarded transitions (PEARL), trained offline (FOCAL, IQL).
 
+As it is, or finetuned on the prompts.
+
 Nothing heavy is imported here, because `maa-bench list` imports every method to show its card.
 """
 
@@ -8,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from maa_bench.errors import MethodError
 from maa_bench.method import Context, FlatPolicies, MethodCard, Scale, TrainingSet
-from maa_bench.prompts import SEGMENT, PromptSet
+from maa_bench.prompts import SEGMENT, PromptSet, RewardedPromptSet
 
 if TYPE_CHECKING:
     from .agent import Config, MetaAgent
+
+_CITATION = "Rakelly et al., PEARL, ICML 2019, arXiv 1903.08254; Li et al., FOCAL, ICLR 2021, arXiv 2010.01112"
 
 
 class MetaRL:
@@ -32,8 +34,9 @@ class MetaRL:
         summary="Context-based meta-RL (PEARL, trained offline as in FOCAL): a policy told a posterior over the task.",
         trained_on="seen",
         uses="prompts+rewards",
-        citation="Rakelly et al., PEARL, ICML 2019, arXiv 1903.08254; Li et al., FOCAL, ICLR 2021, arXiv 2010.01112",
+        citation=_CITATION,
     )
+    finetunes = False
 
     def __init__(self, *, scale: Scale = "small", config: Config | None = None) -> None:
         from ..shared.config import read_config
@@ -58,28 +61,29 @@ class MetaRL:
         self._agent = fit_offline(self.card.name, training_set, self.config, context)
 
     def generate(self, prompts: PromptSet, n: int, context: Context) -> FlatPolicies:
-        """Make n policies: candidate i is told a draw of the posterior after prompt i mod len(prompts).
+        """Make n policies: candidate i is told the i-th draw of the posterior after all prompts' rewarded steps.
 
         Args:
-            prompts: a `RewardedPromptSet`: with `rewards` (len(prompts), 60) float32.
+            prompts: a `RewardedPromptSet`.
             n: candidates.
             context: seed and device.
 
         Raises:
-            MethodError: not fitted, no prompts, n below 1, prompts of other sizes or without rewards.
+            MethodError: not fitted, no prompts, n below 1, prompts of other sizes or without rewards, or a finetuning
+                that diverged.
         """
         from ..shared.prompting import check_prompts
         from .agent import answered
 
         agent = self._fitted()
         check_prompts(self.card.name, agent.policy.spec, prompts, n)
-        rewards = getattr(prompts, "rewards", None)
-        if not isinstance(rewards, np.ndarray) or rewards.shape != (len(prompts), SEGMENT):
+        if not isinstance(prompts, RewardedPromptSet):
             raise MethodError(
                 f"{self.card.name} needs the reward of each of the {SEGMENT} steps of a prompt (a RewardedPromptSet); "
                 f"those of {prompts.task} do not say it"
             )
-        return FlatPolicies(agent.policy.spec, answered(agent, prompts, rewards, n, context))
+        finetune = self.config.finetune if self.finetunes else None
+        return FlatPolicies(agent.policy.spec, answered(agent, prompts, prompts.rewards, n, finetune, context))
 
     def save(self, folder: Path) -> None:
         """Write the encoder and the policy into an existing empty folder."""
@@ -108,3 +112,17 @@ class MetaRL:
         if self._agent is None:
             raise MethodError(f"{self.card.name} is not fitted: call fit or load first")
         return self._agent
+
+
+class MetaRLFinetuned(MetaRL):
+    """The same, and each candidate is then finetuned on the steps of all prompts."""
+
+    card = MethodCard(
+        name="meta_rl_finetuned",
+        family="meta",
+        summary="Context-based meta-RL as meta_rl, each policy then finetuned on the prompts.",
+        trained_on="seen",
+        uses="prompts+rewards",
+        citation=_CITATION,
+    )
+    finetunes = True

@@ -8,30 +8,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maa_bench.method import Context, TrainingSet, prompt_of_candidate
+from maa_bench.method import Context, TrainingSet
 from maa_bench.policy import Float32, PolicySpec
 from maa_bench.prompts import PromptSet
 
 from ..shared.conditioned import ConditionedPolicy
+from ..shared.finetuning import FinetuneConfig, finetuned
 from ..shared.iql import IQLConfig, learn
 from ..shared.prompting import task_stream
 from ..shared.rewarded import rewarded_steps
+from ..shared.steps import shown_steps
 from ..shared.training import first_weights
 from .contexts import Contexts, context_width, prompt_contexts
 from .encoder import ContextConfig, ContextEncoder, sampled, train_encoder
 
 BATCH = 16
 """Candidates are made so many at a time, the last batch filled up, so that their bits do not depend on n."""
-FIRST_WEIGHTS, CONTEXTS, TRAINING, POSTERIOR = range(4)
+FIRST_WEIGHTS, CONTEXTS, TRAINING, POSTERIOR, FINETUNING = range(5)
 """Streams of the context."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """A scale of `config.toml`."""
+    """A scale of `config.toml`; `finetune` is of `meta_rl_finetuned` only."""
 
     context: ContextConfig
     iql: IQLConfig
+    finetune: FinetuneConfig
 
 
 class MetaAgent(nn.Module):
@@ -67,19 +70,28 @@ def fit_offline(method: str, training_set: TrainingSet, config: Config, context:
     return agent.requires_grad_(False)
 
 
-def answered(agent: MetaAgent, prompts: PromptSet, rewards: Float32, n: int, context: Context) -> Float32:
-    """n flat policies (n, n_params): candidate i is told a draw of the posterior after prompt i mod len(prompts).
+def answered(
+    agent: MetaAgent,
+    prompts: PromptSet,
+    rewards: Float32,
+    n: int,
+    finetune: FinetuneConfig | None,
+    context: Context,
+) -> Float32:
+    """n flat policies (n, n_params), told draws of one posterior, after all prompts; then finetuned, if it is wanted.
 
     Candidate i is the same for every n: its draw is the i-th of a generator seeded by the context and the task.
     """
-    device = context.device
+    device, spec = context.device, agent.policy.spec
     agent.to(device)
-    mean, variance = agent.encoder(torch.tensor(prompt_contexts(prompts.behaviors, rewards), device=device))
-    chance = context.torch_generator(POSTERIOR, task_stream(prompts))
-    made = []
+    posterior = agent.encoder(torch.tensor(prompt_contexts(prompts.behaviors, rewards), device=device).flatten(0, 1))
+    observations, actions = (torch.tensor(part, device=device) for part in shown_steps(prompts.behaviors))
+    chance, made = context.torch_generator(POSTERIOR, task_stream(prompts)), []
     for start in range(0, n, BATCH):
-        chosen = torch.from_numpy(prompt_of_candidate(start + BATCH, len(prompts))[start:]).to(device)
         # Drawn one candidate at a time: torch fills a larger array in another order.
-        z = torch.stack([sampled((mean[i], variance[i]), chance) for i in chosen])
-        made.append(agent.policy.folded(z).cpu().numpy())
+        flat = agent.policy.folded(torch.stack([sampled(posterior, chance) for _ in range(BATCH)]))
+        if finetune:
+            own = context.torch_generator(FINETUNING, task_stream(prompts), start)
+            flat = finetuned(spec, flat, observations, actions, finetune, context, own)
+        made.append(flat.cpu().numpy())
     return np.concatenate(made)[:n]

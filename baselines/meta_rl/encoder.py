@@ -70,9 +70,10 @@ def kl_from_standard_normal(mean: Tensor, variance: Tensor) -> Tensor:
 
 
 def metric_loss(z: Tensor, separation: float, power: float) -> Tensor:
-    """FOCAL's distance metric loss, averaged over all pairs of contexts.
+    """FOCAL's distance metric loss: its mean over the pairs of one task, plus its mean over the pairs of two tasks.
 
-    Of a pair of one task it is their squared distance, of a pair of two tasks separation / (distance^power + 0.1).
+    Of a pair of one task it is their squared distance, of a pair of two tasks separation / (distance^power + 0.1). The
+    two kinds are averaged apart, as in FOCAL's code: pairs of one task are few among all pairs.
 
     Args:
         z: (n_tasks, n_contexts, z_dim).
@@ -82,10 +83,10 @@ def metric_loss(z: Tensor, separation: float, power: float) -> Tensor:
     squared = (flat[:, None] - flat).square().sum(-1)
     task = torch.arange(tasks, device=z.device).repeat_interleave(contexts)
     same = task[:, None] == task
-    # A context and itself are no pair; they are at distance 0, where a fractional power would have no gradient.
-    apart = separation / (torch.where(same, 1.0, squared) ** (power / 2) + CLOSEST)
-    pairs = len(flat) * (len(flat) - 1)
-    return torch.where(same, squared, apart).sum() / pairs
+    close = torch.where(same, squared, 0.0).sum() / max(1, tasks * contexts * (contexts - 1))
+    # Distances within a task are masked before the power too: at 0 a fractional one would have no gradient.
+    apart = torch.where(same, 0.0, separation / (torch.where(same, 1.0, squared) ** (power / 2) + CLOSEST))
+    return close + apart.sum() / max(1, tasks * (tasks - 1) * contexts**2)
 
 
 class ContextEncoder(nn.Module):

@@ -90,7 +90,8 @@ class OnlineMultiTaskRL(MultiTaskRL):
     card = MethodCard(
         name="multi_task_rl_online",
         family="multi-task",
-        summary="One prompt-conditioned policy trained online by multi-task SAC, finetuned on the prompts.",
+        summary="One prompt-conditioned policy by multi-task SAC, which, unlike other methods, takes simulator steps "
+        "in the training tasks; finetuned on the prompts.",
         trained_on="seen",
         uses="prompts",
         citation="Yu et al., Meta-World, CoRL 2019, arXiv 1910.10897",

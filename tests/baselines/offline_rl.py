@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from maa_bench.dataset.shown import shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import FlatPolicies
-from maa_bench.policy import Float32
-from maa_bench.prompts import PromptSet
+from maa_bench.prompts import RewardedPromptSet
+from maa_bench.protocol import Protocol
 from maa_bench.simulators import opened_task
 
 
-@dataclass(frozen=True)
-class Rewarded(PromptSet):
-    """Prompts with what each step earned: (n, 60) float32."""
-
-    rewards: Float32
-
-
-def rewarded(data: CheckpointDataset, task: str, shots: int, seed: int = 0) -> Rewarded:
-    """Prompts of a toy task; its reward is minus the distance to the goal, which the next state tells."""
-    prompts = data.prompts(task, shots, seed)
-    goal = np.array(data.suite.task(task).options["goal"])
-    states = prompts.behaviors.observations[:, 1:, :2]
-    rewards = np.zeros(prompts.behaviors.actions.shape[:2], np.float32)
-    rewards[:, :-1] = -np.linalg.norm(states - goal, axis=-1)  # the last one is not used: its next state is not shown
-    return Rewarded(prompts.suite, prompts.task, prompts.behaviors, prompts.sources, rewards)
+def rewarded(data: CheckpointDataset, task: str, shots: int, seed: int = 0) -> RewardedPromptSet:
+    """What a method with the card `prompts+rewards` is shown of a task."""
+    prompts = shown_prompts(data, task, "prompts+rewards", Protocol(shots=shots), seed)
+    assert isinstance(prompts, RewardedPromptSet)
+    return prompts
 
 
 def success_rate(data: CheckpointDataset, task: str, policies: FlatPolicies) -> float:
