@@ -217,7 +217,7 @@ class Method(Protocol):
         """Learn from the seen tasks' checkpoints. Called once, before any `generate`."""
 
     def generate(self, prompts: PromptSet, n: int, context: Context) -> Agents:
-        """Make n candidates for one task from its prompts; candidate i answers prompt i mod len(prompts).
+        """Make n candidates for one task; candidate i answers prompt i mod len(prompts), or is made from all prompts.
 
         Which type the prompts are of follows from the card, see `USES`.
         """

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from maa_bench.policy import PolicySpec
 from maa_bench.prompts import OUTCOME, SEGMENT, STRIDE
 
+from ..shared.activations import activation
 from ..shared.emitter import EmitterConfig, PolicyEmitter, base_policy
 from ..shared.scaling import LIMIT
 
 SHOWN_STEPS = SEGMENT // STRIDE
-_ACTIVATIONS = {"elu": nn.functional.elu, "relu": torch.relu, "tanh": torch.tanh}
 
 
 @dataclass(frozen=True)
@@ -122,5 +122,5 @@ class HyperTransformerNet(PolicyEmitter):
             made += [weight.flatten(1), bias]
             if i < len(self.spec.activations):
                 states = torch.baddbmm(bias.unsqueeze(1), states, weight.transpose(1, 2))
-                states = _ACTIVATIONS[self.spec.activations[i]](states)
+                states = activation(self.spec.activations[i])(states)
         return torch.cat(made, dim=1)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from maa_bench.policy import PolicySpec
-from maa_bench.prompts import OUTCOME, SEGMENT, STRIDE
 
 from ..shared.emitter import EmitterConfig, PolicyEmitter, base_policy
+from ..shared.prompt_encoder import n_prompt_features
 from ..shared.scaling import Standardizer
 
 
@@ -37,7 +37,7 @@ class Hypernet(PolicyEmitter):
 
     def __init__(self, spec: PolicySpec, config: Config) -> None:
         super().__init__(spec)
-        n_shown = SEGMENT // STRIDE * spec.obs_dim + SEGMENT * spec.action_dim + OUTCOME * spec.obs_dim
+        n_shown = n_prompt_features(spec.obs_dim, spec.action_dim)
         self.prompt_scaler = Standardizer(n_shown)
         self.encoder = nn.Sequential(
             nn.Linear(n_shown, config.hidden),

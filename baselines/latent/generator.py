@@ -16,13 +16,15 @@ from . import LatentConfig
 
 
 class LatentMap(nn.Module, ABC):
-    """Makes a normalised latent (nearly all within [-1, 1]) of a condition, and perhaps of noise.
+    """Makes a normalised latent (nearly all within [-1, 1]) of a condition and of noise.
 
     Attributes:
-        noise_shape: of the noise that a latent is made of; (0,) for none.
+        noise_shape: of the noise that a latent is made of.
+        quiet_first: that noise is 0 in the first candidate of each prompt.
     """
 
     noise_shape: tuple[int, ...]
+    quiet_first = False
 
     @abstractmethod
     def loss(self, latent: Tensor, condition: Tensor, chance: torch.Generator) -> Tensor:
@@ -30,7 +32,7 @@ class LatentMap(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """Latents (n, 2, width) of conditions (n, condition) and standard normal noise (n, *noise_shape)."""
+        """Latents (n, 2, width) of conditions (n, condition) and noise (n, *noise_shape), standard normal or 0."""
 
     def sampling(self) -> Iterator[nn.Parameter]:
         """Those parameters that `sample` reads."""
@@ -79,6 +81,12 @@ class MappedGenerator(LatentGenerator):
     def map_loss(self, latent: Tensor, condition: Tensor, chance: torch.Generator) -> Tensor:
         """The map's loss, its condition disturbed as the denoiser's is."""
         return self.map.loss(self.latent_limits(latent), self.disturbed(condition, chance), chance)
+
+    def start_noise(self, repeated: bool, chance: torch.Generator) -> Tensor:
+        """Standard normal; 0 where the map is to answer a prompt as it is."""
+        if self.map.quiet_first and not repeated:
+            return torch.zeros(self.noise_shape)
+        return super().start_noise(repeated, chance)
 
     @torch.no_grad()
     def sample_latent(self, condition: Tensor, noise: Tensor) -> Tensor:

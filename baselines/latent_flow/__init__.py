@@ -5,27 +5,19 @@ Nothing heavy is imported here, because `maa-bench list` imports every method to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maa_bench.method import MethodCard, Scale
 
-from ..latent import LatentConfig, LatentMethod, MapConfig, read_latent_config
+from ..latent import LatentConfig, LatentMethod, read_latent_config
 
 if TYPE_CHECKING:
     from .flow import Flow
 
 
-@dataclass(frozen=True)
-class FlowConfig(LatentConfig):
-    """Everything that decides what is trained and how; the network and the sampling steps are those of `diffusion`."""
-
-    map: MapConfig
-
-
 class LatentFlow(LatentMethod):
-    """Generates policies of prompts, each from start noise of its own.
+    """Generates policies of prompts, each from start noise of its own; network and sampling steps are the diffusion's.
 
     Args:
         scale: `small`, `paper` or `tiny`, in Make-An-Agent's `config.toml` and in the one here.
@@ -41,10 +33,9 @@ class LatentFlow(LatentMethod):
         citation="Lipman et al., Flow Matching, ICLR 2023, arXiv 2210.02747; Liu et al., Rectified Flow, ICLR 2023, "
         "arXiv 2209.03003; ablation of Liang et al., Make-An-Agent, NeurIPS 2024, arXiv 2407.10973",
     )
-    config: FlowConfig
 
-    def __init__(self, *, scale: Scale = "small", config: FlowConfig | None = None) -> None:
-        super().__init__(config=config or read_latent_config(FlowConfig, scale, CONFIG_FILE))
+    def __init__(self, *, scale: Scale = "small", config: LatentConfig | None = None) -> None:
+        super().__init__(config=config or read_latent_config(LatentConfig, scale, CONFIG_FILE))
 
     def _new_map(self, latent_shape: tuple[int, int], condition: int) -> Flow:
         from .flow import Flow

@@ -32,7 +32,7 @@ class RegressionConfig(LatentConfig):
 
 
 class LatentRegression(LatentMethod):
-    """Generates a policy of each prompt, without chance: candidate i + len(prompts) repeats candidate i.
+    """Generates a policy of each prompt, without chance; candidates beyond that have noise on their conditions.
 
     Args:
         scale: `small`, `paper` or `tiny`, in Make-An-Agent's `config.toml` and in the one here.
@@ -55,7 +55,7 @@ class LatentRegression(LatentMethod):
     def _new_map(self, latent_shape: tuple[int, int], condition: int) -> Regression:
         from .regression import Regression
 
-        return Regression(self.config.map, latent_shape, condition)
+        return Regression(self.config.map, latent_shape, condition, self.config.diffusion.condition_noise)
 
 
 CONFIG_FILE = Path(__file__).with_name("config.toml")

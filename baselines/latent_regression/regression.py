@@ -21,13 +21,16 @@ class Regression(LatentMap):
         settings: the sizes.
         latent_shape: (2, width).
         condition: length of the condition.
+        condition_noise: standard deviation of the noise that conditions have in training.
     """
 
-    noise_shape = (0,)
+    quiet_first = True
 
-    def __init__(self, settings: RegressionSettings, latent_shape: tuple[int, int], condition: int) -> None:
+    def __init__(
+        self, settings: RegressionSettings, latent_shape: tuple[int, int], condition: int, condition_noise: float
+    ) -> None:
         super().__init__()
-        self.latent_shape = latent_shape
+        self.latent_shape, self.noise_shape, self.condition_noise = latent_shape, (condition,), condition_noise
         self.network = perceptron(condition, settings.hidden, latent_shape[0] * latent_shape[1])
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -40,5 +43,5 @@ class Regression(LatentMap):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """`forward`; the noise is empty."""
-        return cast(Tensor, self(condition))
+        """`forward` of conditions with noise (n, condition) as strong as in training."""
+        return cast(Tensor, self(condition + self.condition_noise * noise))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from maa_bench.policy import PolicySpec
 from maa_bench.prompts import PromptSet
 
 from ..shared.config import parse_config
+from ..shared.prompting import check_prompts, task_stream
 from .config import Config, read_config
 
 if TYPE_CHECKING:
@@ -73,23 +73,15 @@ class MakeAnAgent:
         import torch
 
         generator, spec = self._fitted()
-        if n < 1 or not len(prompts):
-            raise MethodError(f"{self.card.name} needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
+        check_prompts(self.card.name, spec, prompts, n)
         traj, task = prompts.behaviors.trajectory_vectors(), prompts.behaviors.outcome_vectors()
-        if (traj.shape[1], task.shape[1]) != (generator.traj_dim, generator.task_dim):
-            raise MethodError(
-                f"{self.card.name} was fitted to behaviours of sizes {generator.traj_dim} and "
-                f"{generator.task_dim}, but those of {prompts.task} have {traj.shape[1]} and {task.shape[1]}"
-            )
         generator.to(context.device)
-        # The task is part of the seed, so that tasks do not share their luck; the suite, which may be a path, is not.
-        chance = context.torch_generator(NOISE, zlib.crc32(prompts.task.encode()))
+        chance = context.torch_generator(NOISE, task_stream(prompts))
         made: list[np.ndarray] = []
         for start in range(0, n, BATCH):
             chosen = prompt_of_candidate(start + BATCH, len(prompts))[start:]
-            # Drawn one candidate at a time: torch fills a larger array in another order.
-            noise = torch.stack([torch.randn(generator.noise_shape, generator=chance) for _ in range(BATCH)])
-            rows = (torch.tensor(traj[chosen]), torch.tensor(task[chosen]), noise)
+            made_of = [generator.start_noise(i >= len(prompts), chance) for i in range(start, start + BATCH)]
+            rows = (torch.tensor(traj[chosen]), torch.tensor(task[chosen]), torch.stack(made_of))
             made.append(generator(*(row.to(context.device) for row in rows)).cpu().numpy())
             context.progress("sampling", min(start + BATCH, n), n)
         return FlatPolicies(spec, np.concatenate(made)[:n])

@@ -82,6 +82,15 @@ class LatentGenerator(nn.Module, ABC):
     def sample_latent(self, condition: Tensor, noise: Tensor) -> Tensor:
         """A latent for each condition: `noise` (n, *noise_shape) -> raw latents (n, 2, width) float32."""
 
+    def start_noise(self, repeated: bool, chance: torch.Generator) -> Tensor:
+        """What one candidate is made of, beside its prompt: (*noise_shape,) drawn from a CPU generator.
+
+        Args:
+            repeated: an earlier candidate answers the same prompt.
+            chance: drawn from once a candidate, as torch fills a larger array in another order.
+        """
+        return torch.randn(self.noise_shape, generator=chance)
+
     @property
     def n_parameters(self) -> int:
         """Fitted numbers that `forward` reads."""

@@ -13,9 +13,10 @@ from ..shared.config import TrainingConfig
 class Config:
     """Attributes:
     inner_steps: gradient steps on prompts in training.
-    test_steps: the same at test time.
+    test_steps: the same at test time; each is one step of plain SGD.
     first_step_size: of inner steps, before it is learned (one for each tensor of the policy).
-    adapt_on: `own`: all inner steps of candidate i see prompt i; `all`: step s sees prompt i + s, in turn.
+    adapt_on: `own`: all inner steps of candidate i see prompt i; `all`: step s sees prompt i + s, in turn, so that
+        candidates differ in the order of prompts only and are near copies of each other.
     first_order: take inner gradients for constants in the outer gradient.
     inner_batch: of a prompt's 60 steps, how many an inner step sees in training; at test time it sees all.
     outer_batch: labelled steps of the task that the outer loss is taken on, for each adapted policy.

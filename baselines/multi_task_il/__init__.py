@@ -19,7 +19,7 @@ from ..shared.config import parse_config, read_config
 from .config import Config
 
 if TYPE_CHECKING:
-    from .network import PromptedPolicy
+    from ..shared.prompted_policy import PromptedPolicy
 
 BATCH = 16
 """Candidates are made so many at a time, the last batch filled up, so that candidate i does not depend on n."""
@@ -68,10 +68,10 @@ class MultiTaskIL:
         from ..shared.prompting import check_prompts
 
         network = self._fitted()
-        check_prompts(self.card.name, network.spec, prompts, n)
+        check_prompts(self.card.name, network.policy.spec, prompts, n)
         network.to(context.device)
         batches = (self._candidates(network, prompts, start, context) for start in range(0, n, BATCH))
-        return FlatPolicies(network.spec, np.concatenate([*batches])[:n])
+        return FlatPolicies(network.policy.spec, np.concatenate([*batches])[:n])
 
     def _candidates(self, network: PromptedPolicy, prompts: PromptSet, start: int, context: Context) -> np.ndarray:
         """Candidates `start` to `start + BATCH - 1`: (BATCH, n_params) float32."""
@@ -79,7 +79,7 @@ class MultiTaskIL:
 
         policies = told_policies(network, prompts, start, BATCH, self.config.prompt_noise, context)
         if self.finetunes:
-            policies = finetuned_on(prompts, policies, network.spec, start, self.config.finetuning, context)
+            policies = finetuned_on(prompts, policies, network.policy.spec, start, self.config.finetuning, context)
         made: np.ndarray = policies.cpu().numpy()
         return made
 
@@ -93,7 +93,7 @@ class MultiTaskIL:
         from ..shared.saving import save_module
 
         network = self._fitted()
-        save_module(folder, network, network.spec, self.config)
+        save_module(folder, network, network.policy.spec, self.config)
 
     def load(self, folder: Path, training_set: TrainingSet) -> None:
         """Read what `save` wrote; afterwards `generate` gives the very same candidates.

@@ -1,4 +1,4 @@
-"""Encoder and policy as one module, their training, and the plain policies that they become for a prompt."""
+"""Training of encoder and policy, and the plain policies that they become for a prompt."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from maa_bench.method import Context, TrainingSet, prompt_of_candidate
 from maa_bench.policy import PolicySpec
 from maa_bench.prompts import PromptSet
 
-from ..shared.conditioned import ConditionedPolicy
 from ..shared.config import FinetuneConfig
 from ..shared.finetuning import finetuned
-from ..shared.prompt_encoder import PromptEncoder, n_prompt_features
+from ..shared.prompted_policy import PromptConfig, PromptedPolicy
 from ..shared.prompted_steps import PromptedSteps
 from ..shared.prompting import task_stream
 from ..shared.steps import labelled_steps, prompt_features, shown_steps
@@ -23,21 +22,10 @@ INIT, TRAINING, NOISE, FINETUNING = range(4)
 """Streams of `Context.torch_generator`."""
 
 
-class PromptedPolicy(nn.Module):
-    """A policy that is told its task by what an encoder makes of a prompt."""
-
-    def __init__(self, spec: PolicySpec, config: Config) -> None:
-        super().__init__()
-        self.spec = spec
-        features = n_prompt_features(spec.obs_dim, spec.action_dim)
-        self.encoder = PromptEncoder(features, config.encoder_hidden, config.z_dim)
-        self.policy = ConditionedPolicy(spec, config.z_dim)
-
-
 def new_policy(spec: PolicySpec, config: Config, seed: int) -> PromptedPolicy:
     """Untrained, with first weights of `seed`."""
     with first_weights(seed):
-        return PromptedPolicy(spec, config)
+        return PromptedPolicy(spec, PromptConfig(config.encoder_hidden, config.z_dim, config.prompt_noise))
 
 
 def fit_policy(training_set: TrainingSet, config: Config, context: Context) -> PromptedPolicy:

@@ -13,7 +13,8 @@ from maa_bench.method import Context, FlatPolicies, MethodCard, Scale, TrainingS
 from maa_bench.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from .policy import AnswerConfig, Config, PromptedPolicy
+    from ..shared.prompted_policy import PromptedPolicy
+    from .policy import AnswerConfig, Config
 
 
 class MultiTaskRL:
@@ -83,8 +84,8 @@ class MultiTaskRL:
             MethodError: saved for other policies than those of `training_set`.
         """
         from ..shared.config import parse_config
+        from ..shared.prompted_policy import PromptedPolicy
         from ..shared.saving import load_state, saved_record
-        from .policy import PromptedPolicy
 
         record = saved_record(folder, training_set.spec)
         self.config = parse_config(type(self.config), record["config"], str(folder))

@@ -1,4 +1,4 @@
-"""The prompt-conditioned policy, how offline RL trains it, and how it answers prompts."""
+"""How offline RL trains the prompt-conditioned policy, and how it answers prompts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maa_bench.method import Context, TrainingSet, prompt_of_candidate
-from maa_bench.policy import Float32, PolicySpec
+from maa_bench.policy import Float32
 from maa_bench.prompts import PromptSet
 
-from ..shared.conditioned import ConditionedPolicy
-from ..shared.finetuning import FinetuneConfig, finetuned
+from ..shared.config import FinetuneConfig
+from ..shared.finetuning import finetuned
 from ..shared.iql import IQLConfig, learn
-from ..shared.prompt_encoder import PromptEncoder, n_prompt_features
+from ..shared.prompted_policy import PromptConfig
+from ..shared.prompted_policy import PromptedPolicy as PromptedPolicy
 from ..shared.prompting import task_stream
 from ..shared.rewarded import rewarded_steps
 from ..shared.steps import prompt_features, shown_steps
@@ -25,19 +26,6 @@ BATCH = 16
 """Candidates are finetuned so many at a time, the last batch filled up, so that candidate i does not depend on n."""
 FIRST_WEIGHTS, TRAINING, FINETUNING = range(3)
 """Streams of the context."""
-
-
-@dataclass(frozen=True)
-class PromptConfig:
-    """Attributes:
-    hidden: hidden layers of the prompt encoder.
-    z_dim: what a prompt is encoded into.
-    noise: added to standardised prompts in training, its standard deviation.
-    """
-
-    hidden: tuple[int, ...]
-    z_dim: int
-    noise: float
 
 
 @dataclass(frozen=True)
@@ -53,15 +41,6 @@ class Config(AnswerConfig):
     """A scale of `config.toml`."""
 
     iql: IQLConfig
-
-
-class PromptedPolicy(nn.Module):
-    """One policy for all tasks, and the encoder of prompts that tells it which."""
-
-    def __init__(self, spec: PolicySpec, config: PromptConfig) -> None:
-        super().__init__()
-        self.encoder = PromptEncoder(n_prompt_features(spec.obs_dim, spec.action_dim), config.hidden, config.z_dim)
-        self.policy = ConditionedPolicy(spec, config.z_dim)
 
 
 class Prompts:

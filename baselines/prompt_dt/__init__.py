@@ -5,7 +5,6 @@ Nothing heavy is imported here, because `maa-bench list` imports every method to
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,22 +70,15 @@ class PromptDT:
         """
         import torch
 
+        from ..shared.prompting import check_prompts, task_stream
         from .acting import prompted_agents
         from .data import drawn_steps, shown
 
         network, spec = self._fitted()
-        if n < 1 or not len(prompts):
-            raise MethodError(f"prompt_dt needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
+        check_prompts("prompt_dt", spec, prompts, n)
         behaviors = shown(prompts.behaviors, context.device)
-        sizes = behaviors.observations.shape[2], behaviors.actions.shape[2]
-        if sizes != (spec.obs_dim, spec.action_dim):
-            raise MethodError(
-                f"prompt_dt was fitted to observations and actions of sizes {spec.obs_dim} and {spec.action_dim}, "
-                f"but the prompts of {prompts.task} have {sizes[0]} and {sizes[1]}"
-            )
         network.to(context.device)
-        # The task is part of the seed, so that tasks do not share their luck; the suite, which may be a path, is not.
-        chance = context.torch_generator(STEPS, zlib.crc32(prompts.task.encode()))
+        chance = context.torch_generator(STEPS, task_stream(prompts))
         memories = []
         for row in prompt_of_candidate(n, len(prompts)).tolist():
             steps = drawn_steps(1, self.config.prompt_steps, chance).to(context.device)

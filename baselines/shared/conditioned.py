@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from maa_bench.policy import PolicySpec
 
+from .activations import activation
 from .scaling import Standardizer
-
-_LAYERS = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class ConditionedPolicy(nn.Module):
@@ -36,7 +35,7 @@ class ConditionedPolicy(nn.Module):
         self.told = nn.Linear(z_dim, spec.hidden[0], bias=False)
         sizes = (spec.obs_dim, *spec.hidden, spec.action_dim)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.activations = nn.ModuleList(_LAYERS[name]() for name in spec.activations)
+        self.activations = [activation(name) for name in spec.activations]
 
     def forward(self, obs: Tensor, z: Tensor) -> Tensor:
         """Observations (n, b, obs_dim) of n tasks, z (n, z_dim) -> actions (n, b, action_dim) in [-1, 1]."""
@@ -46,10 +45,9 @@ class ConditionedPolicy(nn.Module):
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """What the last hidden layer gives: (n, b, hidden[-1])."""
         x: Tensor = self.layers[0](self.scaler(obs)) + self.told(z).unsqueeze(1)
-        for activation, layer in zip(self.activations, self.layers[1:-1], strict=False):
-            x = layer(activation(x))
-        last: Tensor = self.activations[-1](x)
-        return last
+        for function, layer in zip(self.activations, self.layers[1:-1], strict=False):
+            x = layer(function(x))
+        return self.activations[-1](x)
 
     @torch.no_grad()
     def folded(self, z: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ from maa_bench.policy import Float32, PolicySpec, initial_params
 from maa_bench.prompts import PromptSet
 
 from .config import TrainingConfig
+from .prompted_steps import PromptedSteps
+from .prompting import task_stream
 from .scaling import Standardizer
 from .steps import labelled_steps, prompt_features
 from .training import first_weights, minimize
@@ -129,17 +130,13 @@ def fit_emitter(
     network.to(context.device)
     network.fit_scalers(shown, steps.observations)
     chance = context.torch_generator(TRAINING)
-    first, count = torch.empty(len(shown), dtype=torch.int64), torch.empty(len(shown), dtype=torch.int64)
-    for (start, stop), own in zip(steps.bounds, steps.prompts, strict=True):
-        first[own], count[own] = start, stop - start
+    prompted = PromptedSteps(steps, len(shown))
 
     def loss(rows: Tensor) -> Tensor:
         prompt = network.read(shown[rows])
         prompt = prompt + config.prompt_noise * torch.randn(prompt.shape, generator=chance).to(prompt.device)
-        where = torch.rand(len(rows), config.steps_per_policy, generator=chance, dtype=torch.float64)
-        own = rows.cpu()
-        drawn = (first[own, None] + (where * count[own, None]).long()).to(rows.device)
-        return nn.functional.mse_loss(network.actions(prompt, steps.observations[drawn]), steps.actions[drawn])
+        observations, actions = prompted.draw(rows, config.steps_per_policy, chance)
+        return nn.functional.mse_loss(network.actions(prompt, observations), actions)
 
     minimize("hypernetwork", network.parameters(), loss, len(shown), config.training, context, chance)
     return network.eval()
@@ -154,7 +151,7 @@ def emitted_candidates(network: PolicyEmitter, prompts: PromptSet, n: int, noise
     """
     network.to(context.device)
     read = network.read(prompt_features(prompts.behaviors, context.device))
-    chance = context.torch_generator(CANDIDATES, zlib.crc32(prompts.task.encode()))
+    chance = context.torch_generator(CANDIDATES, task_stream(prompts))
     made: list[Float32] = []
     for start in range(0, n, BATCH):
         chosen = prompt_of_candidate(start + BATCH, len(prompts))[start:]

@@ -44,18 +44,11 @@ class EmitterMethod:
             MethodError: not fitted, no prompts, n below 1, or prompts of another observation or action size.
         """
         from .emitter import emitted_candidates
+        from .prompting import check_prompts
 
-        network, name = self._fitted(), self.card.name
-        if n < 1 or not len(prompts):
-            raise MethodError(f"{name} needs n and prompts of 1 or more; got n={n}, {len(prompts)} prompts")
-        spec, shown = network.spec, prompts.behaviors
-        sizes = shown.observations.shape[2], shown.actions.shape[2]
-        if sizes != (spec.obs_dim, spec.action_dim):
-            raise MethodError(
-                f"{name} was fitted to observations and actions of sizes {spec.obs_dim} and {spec.action_dim}, "
-                f"but those of {prompts.task} have {sizes[0]} and {sizes[1]}"
-            )
-        return FlatPolicies(spec, emitted_candidates(network, prompts, n, self.config.prompt_noise, context))
+        network = self._fitted()
+        check_prompts(self.card.name, network.spec, prompts, n)
+        return FlatPolicies(network.spec, emitted_candidates(network, prompts, n, self.config.prompt_noise, context))
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` (all tensors) and `model.json` (configuration) into `folder`."""

@@ -11,8 +11,7 @@ from maa_bench.method import Context
 from maa_bench.policy import PolicySpec
 
 from .config import FinetuneConfig as FinetuneConfig
-
-PROGRESS_EVERY = 20
+from .training import PROGRESS_EVERY
 
 
 def finetuned(

@@ -15,14 +15,12 @@ class StackedMLP(nn.Module):
     Args:
         n: networks.
         sizes: inputs, hidden layers..., outputs.
-        layer_norm: normalise before each activation, without gain or shift.
 
     First weights are uniform in +-1 / sqrt(inputs of the layer), biases too, as those of `torch.nn.Linear`.
     """
 
-    def __init__(self, n: int, sizes: tuple[int, ...], layer_norm: bool = False) -> None:
+    def __init__(self, n: int, sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.layer_norm = layer_norm
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(sizes):
             bound = 1 / sqrt(inputs)
@@ -34,7 +32,5 @@ class StackedMLP(nn.Module):
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
             if i < last:
-                if self.layer_norm:
-                    x = nn.functional.layer_norm(x, x.shape[-1:])
                 x = x.relu()
         return x

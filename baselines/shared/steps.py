@@ -31,20 +31,6 @@ class Steps:
     bounds: tuple[tuple[int, int], ...]
     prompts: tuple[Tensor, ...]
 
-    def draw(self, per_task: int, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw from every task one prompt and `per_task` steps, both uniformly.
-
-        Returns:
-            prompts (n_tasks,) int64, rows of the behaviours; observations (n_tasks, per_task, obs_dim); actions
-            (n_tasks, per_task, action_dim).
-        """
-        rows = torch.stack(
-            [start + torch.randint(stop - start, (per_task,), generator=chance) for start, stop in self.bounds]
-        )
-        which = torch.stack([own[torch.randint(len(own), (), generator=chance)] for own in self.prompts])
-        rows = rows.to(self.observations.device)
-        return which, self.observations[rows], self.actions[rows]
-
 
 def labelled_steps(training_set: TrainingSet, device: str = "cpu") -> Steps:
     """Every step of the training tasks' episodes, labelled with the expert's action; without transitions (the

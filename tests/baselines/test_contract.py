@@ -30,6 +30,7 @@ OURS = [name for name in method_names() if load_method(name).source.startswith("
 FLOORS = ("random_seen", "random_weights")
 LEARNERS = [name for name in OURS if name not in FLOORS]
 RETRIEVAL = ("nearest_checkpoint", "mean_checkpoint")
+GIVES_CHECKPOINTS = (*RETRIEVAL, "random_seen", "single_task")
 CONTEXT = Context(seed=3)
 
 
@@ -74,18 +75,17 @@ def prompts_for(data: CheckpointDataset, name: str, task: str, n: int) -> Prompt
     return dataclasses.replace(shown, **changes)
 
 
-def content(agents: Agents, data: CheckpointDataset) -> bytes:
-    """What candidates are: their parameters, or what they do on some observations."""
+def content(agents: Agents, data: CheckpointDataset) -> list[bytes]:
+    """What each candidate is: its parameters, or what it does on some observations."""
     if isinstance(agents, FlatPolicies):
-        return agents.params.tobytes()
-    spec = data.suite.policy
-    observations = np.random.default_rng(0).normal(size=(5, spec.obs_dim))
-    actions = []
+        return [row.tobytes() for row in agents.params]
+    observations = np.random.default_rng(0).normal(size=(5, data.suite.policy.obs_dim))
+    found = []
     for index in range(len(agents)):
         agent = agents.agent(index)
         agent.reset()
-        actions += [np.asarray(agent.act(obs)) for obs in observations]
-    return np.stack(actions).tobytes()
+        found.append(np.stack([np.asarray(agent.act(obs)) for obs in observations]).tobytes())
+    return found
 
 
 def success(data: CheckpointDataset, name: str, method: Any, n: int) -> float:
@@ -149,11 +149,33 @@ def test_one_prompt_and_a_hundred(fitted: tuple[str, Any], tiny_dataset: Checkpo
 
 def test_candidates_differ(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> None:
     name, method = fitted
-    if load_method(name).card.deterministic_candidates or name in RETRIEVAL:  # two prompts may have one nearest
-        return
+    if load_method(name).card.deterministic_candidates:
+        pytest.skip("one policy is all that it gives")
+    if name in RETRIEVAL:
+        pytest.skip("two prompts may have one nearest")
     agents = method.generate(prompts_for(tiny_dataset, name, "goal-030", 4), 4, CONTEXT)
-    if isinstance(agents, FlatPolicies):
-        assert len(np.unique(agents.params, axis=0)) == 4
+    assert len(set(content(agents, tiny_dataset))) == 4
+
+
+def test_candidates_of_one_prompt_differ(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> None:
+    name, method = fitted
+    if load_method(name).card.deterministic_candidates:
+        pytest.skip("one policy is all that it gives")
+    if name in GIVES_CHECKPOINTS:
+        pytest.skip("its candidates come from the checkpoints at hand, and may come again")
+    agents = method.generate(prompts_for(tiny_dataset, name, "goal-210", 1), 40, CONTEXT)
+    assert len(set(content(agents, tiny_dataset))) == 40
+
+
+def test_a_candidate_does_not_depend_on_how_many_are_made(
+    fitted: tuple[str, Any], tiny_dataset: CheckpointDataset
+) -> None:
+    """No method is excepted: 40 are more than there are prompts, and more than a batch."""
+    name, method = fitted
+    prompts = prompts_for(tiny_dataset, name, "goal-030", 4)
+    most = content(method.generate(prompts, 40, CONTEXT), tiny_dataset)
+    for n in (1, 4):
+        assert content(method.generate(prompts, n, CONTEXT), tiny_dataset) == most[:n]
 
 
 @pytest.mark.heavy

@@ -258,7 +258,7 @@ def test_refusals(fitted: EmitterMethod, tiny_dataset: CheckpointDataset) -> Non
         fitted.generate(none, 1, Context(0))
     shown = prompts.behaviors
     wider = Behaviors(*(np.repeat(part, 2, axis=2) for part in (shown.observations, shown.actions, shown.outcome)))
-    with pytest.raises(MethodError, match="of sizes 4 and 2, but those of goal-030 have 8 and 4"):
+    with pytest.raises(MethodError, match="of sizes 4 and 2, but prompts of goal-030 have 8 and 4"):
         fitted.generate(PromptSet(prompts.suite, prompts.task, wider, prompts.sources), 1, Context(0))
     with pytest.raises(MethodError, match="prompt_noise must be above 0"):
         dataclasses.replace(fitted.config, prompt_noise=0.0)

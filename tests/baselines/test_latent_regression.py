@@ -31,9 +31,9 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
     return latent.unflatten(1, (2, 3)), condition
 
 
-def linear() -> Regression:
+def linear(condition_noise: float = 0.0) -> Regression:
     with first_weights(0):
-        return Regression(RegressionSettings(lr=0.0, hidden=()), (2, 3), GIVEN)
+        return Regression(RegressionSettings(lr=0.0, hidden=()), (2, 3), GIVEN, condition_noise)
 
 
 def ridge(latent: torch.Tensor, condition: torch.Tensor, penalty: float) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +46,7 @@ def ridge(latent: torch.Tensor, condition: torch.Tensor, penalty: float) -> tupl
 
 def check(fitted: Regression, weight: np.ndarray, bias: np.ndarray, tolerance: float) -> None:
     given = torch.randn(40, GIVEN, generator=chance(2))
-    made = fitted.sample(given, torch.empty(40, 0))
+    made = fitted.sample(given, torch.zeros(40, GIVEN))
     np.testing.assert_allclose(made.flatten(1), given.double().numpy() @ weight + bias, atol=tolerance)
 
 
@@ -69,6 +69,20 @@ def test_noise_on_the_condition_is_a_ridge_penalty() -> None:
     check(fitted, weight, bias, tolerance=0.15)
     plain, _ = ridge(latent, condition, penalty=0.0)
     assert np.abs(weight - plain).max() > 0.5  # the tolerance tells them apart
+
+
+def test_noise_moves_the_condition_as_far_as_in_training() -> None:
+    fitted, noise = linear(condition_noise=0.3), torch.randn(1, GIVEN, generator=chance(3))
+    given = torch.randn(2000, GIVEN, generator=chance(4))
+    weight = fitted.network[0].weight.detach()
+    torch.testing.assert_close(
+        fitted.sample(given[:1], noise) - fitted.sample(given[:1], torch.zeros(1, GIVEN)),
+        (0.3 * noise @ weight.T).unflatten(1, (2, 3)),
+    )
+    config = read_config("tiny")
+    disturbed = PolicyGenerator(config, ((0, 7), (7, 12)), 9, 6, seed=0).disturbed(given, chance(5)) - given
+    ours = LatentRegression(scale="tiny")._new_generator(PolicySpec(4, (16, 16), 2, ("elu", "relu")), 9, 6, seed=0)
+    assert float(disturbed.std()) == pytest.approx(ours.map.condition_noise, rel=0.05)
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])

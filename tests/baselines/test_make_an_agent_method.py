@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,6 @@ SPEC = PolicySpec(6, (16, 16), 2, ("elu", "relu"))
 TASKS = ("north", "east", "south", "west")
 ROWS = 24
 """Training rows a task."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # Networks this small are slower on two.
-    yield
-    torch.set_num_threads(before)
 
 
 class Family:
@@ -256,7 +247,7 @@ def test_generate_says_what_is_wrong() -> None:
     wide = Behaviors(
         np.zeros((1, 60, 9), np.float32), np.zeros((1, 60, 2), np.float32), np.zeros((1, 3, 9), np.float32)
     )
-    with pytest.raises(MethodError, match="sizes 240 and 18"):
+    with pytest.raises(MethodError, match="of sizes 6 and 2, but prompts of north have 9 and 2"):
         shared().generate(dataclasses.replace(prompts(0, 1), behaviors=wide), 1, Context(0))
 
 

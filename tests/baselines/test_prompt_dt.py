@@ -251,7 +251,7 @@ def test_what_is_wrong_is_said(method: PromptDT, training_set: TrainingSet, tmp_
         method.generate(prompts, 0, Context(0))
     with pytest.raises(MethodError, match="0 prompts"):
         method.generate(prompts_of(training_set, "nowhere", 1), 1, Context(0))
-    with pytest.raises(MethodError, match="sizes 4 and 2, but the prompts of goal-000 have 9 and 3"):
+    with pytest.raises(MethodError, match="sizes 4 and 2, but prompts of goal-000 have 9 and 3"):
         method.generate(dataclasses.replace(prompts, behaviors=random_behaviors(1, obs_dim=9)), 1, Context(0))
     method.save(tmp_path)
     with pytest.raises(MethodError, match="fitted to policies"):

@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from maa_bench.baselines.shared.conditioned import ConditionedPolicy
-from maa_bench.baselines.shared.finetuning import FinetuneConfig, finetuned
+from maa_bench.baselines.shared.config import FinetuneConfig
+from maa_bench.baselines.shared.finetuning import finetuned
 from maa_bench.baselines.shared.scaling import LIMIT, Standardizer
 from maa_bench.baselines.shared.training import first_weights
 from maa_bench.differentiable import batched_actions
 from maa_bench.errors import MethodError
 from maa_bench.method import Context
 from maa_bench.policy import PolicySpec, act, initial_params
+
+pytestmark = pytest.mark.baseline
 
 SPEC = PolicySpec(5, (8, 7), 2, ("elu", "relu"))
 
