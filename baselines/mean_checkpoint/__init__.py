@@ -89,11 +89,6 @@ class MeanCheckpoint:
         mean: Float32 = self._fitted().params[chosen].mean(axis=0, dtype=np.float64).astype(np.float32)
         return mean
 
-    @property
-    def n_parameters(self) -> int:
-        """All numbers of all checkpoints: any of them may be asked for."""
-        return self._fitted().params.size
-
     def save(self, folder: Path) -> None:
         """Nothing but the training set is needed, and `load` is given that."""
 

@@ -13,7 +13,8 @@ from maa_bench.policy import Float32, PolicySpec
 from maa_bench.prompts import PromptSet
 
 from ..shared.conditioned import ConditionedPolicy
-from ..shared.finetuning import FinetuneConfig, finetuned
+from ..shared.config import FinetuneConfig
+from ..shared.finetuning import finetuned
 from ..shared.iql import IQLConfig, learn
 from ..shared.prompting import task_stream
 from ..shared.rewarded import rewarded_steps

@@ -28,10 +28,11 @@ from maa_bench.policy import LOG_STD_RANGE
 from maa_bench.suite import Suite, load_suite
 
 from ..shared.config import read_config
+from ..shared.prompted_policy import PromptedPolicy
 from ..shared.stacked import StackedMLP
 from ..shared.training import PROGRESS_EVERY, first_weights
 from . import MultiTaskRL
-from .policy import FIRST_WEIGHTS, TRAINING, AnswerConfig, PromptedPolicy, Prompts
+from .policy import FIRST_WEIGHTS, TRAINING, AnswerConfig, Prompts
 
 
 @dataclass(frozen=True)

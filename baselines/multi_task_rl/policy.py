@@ -15,8 +15,7 @@ from maa_bench.prompts import PromptSet
 from ..shared.config import FinetuneConfig
 from ..shared.finetuning import finetuned
 from ..shared.iql import IQLConfig, learn
-from ..shared.prompted_policy import PromptConfig
-from ..shared.prompted_policy import PromptedPolicy as PromptedPolicy
+from ..shared.prompted_policy import PromptConfig, PromptedPolicy
 from ..shared.prompting import task_stream
 from ..shared.rewarded import rewarded_steps
 from ..shared.steps import prompt_features, shown_steps

@@ -10,7 +10,7 @@ from maa_bench.errors import MethodError
 from maa_bench.method import Context
 from maa_bench.policy import PolicySpec
 
-from .config import FinetuneConfig as FinetuneConfig
+from .config import FinetuneConfig
 from .training import PROGRESS_EVERY
 
 
