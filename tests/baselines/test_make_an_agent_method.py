@@ -180,6 +180,7 @@ def _join(*parts: Behaviors) -> Behaviors:
     )
 
 
+@pytest.mark.heavy  # the contract's test has it at the smallest size
 def test_same_seed_same_bytes() -> None:
     first, again, other = fitted(seed=3), fitted(seed=3), fitted(seed=4)
     wanted = first.generate(prompts(0, 2), 4, Context(9)).params.tobytes()

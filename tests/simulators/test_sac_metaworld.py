@@ -27,6 +27,7 @@ def lines(snapshots: Iterable[Snapshot]) -> list[tuple[int, int, int, bytes]]:
     return [(s.run, s.step, s.env_step, s.params.tobytes()) for s in snapshots]
 
 
+@pytest.mark.heavy
 def test_processes_and_breaks_change_no_byte(tmp_path: Path) -> None:
     with threads(JOB_THREADS):
         here = lines(SAC().train(training(tmp_path / "here", 0)))

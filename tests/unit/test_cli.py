@@ -133,7 +133,7 @@ def test_list_methods(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["expert"]["family"] == "ceiling"
 
     found = registry._entry_points()
-    found["broken"] = EntryPoint("broken", "no_such_package:Method", registry.GROUP)
+    found["broken"] = [EntryPoint("broken", "no_such_package:Method", registry.GROUP)]
     monkeypatch.setattr(registry, "_entry_points", lambda: found)
     ended = cli("list", "methods")
     assert ended.code == 0

@@ -91,6 +91,7 @@ def test_twice_in_a_row_with_more_workers_other_chunks_and_after_a_resume(
         assert run(overwrite="always") == resumed
 
 
+@pytest.mark.heavy
 def test_other_numbers_of_blas_threads(run: Run, tiny_suite: Path, tiny_cache_copy: Path, tmp_path: Path) -> None:
     expected = run()
     numbers = ["--shots", "4", "--candidates", "6", "--episodes", "4", "--select-episodes", "3"]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from maa_bench.execution.interrupts import ctrl_c_later, ctrl_c_when_asked
+
+
+@pytest.fixture(autouse=True)
+def _a_terminals_ctrl_c() -> Iterator[None]:
+    """Who runs the tests in the background of a script has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Swallows:

@@ -128,6 +128,7 @@ def test_a_run_from_an_empty_cache_has_the_bytes_of_the_local_one(
     assert notes[1] != "local", "the second run was Ray's"
 
 
+@pytest.mark.heavy
 def test_a_node_that_dies_in_a_run_costs_nothing(
     two_nodes: tuple[Any, Any],
     method: str,
