@@ -1,4 +1,4 @@
-"""The README's tables, made from the committed records: `python -m maa_bench.report.readme README.md results`."""
+"""Tables in a Markdown page, made from the committed records: `python -m maa_bench.report.readme README.md results`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from maa_bench.report.tables import group_key, result_table, summary_table
 _BLOCK = re.compile(r"(<!-- table: (?P<suite>\S+) (?P<split>\S+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
 
-def with_tables(readme: str, results_dir: Path) -> str:
-    """The README with each `<!-- table: SUITE SPLIT -->` block filled from the records of that suite and split."""
+def with_tables(page: str, results_dir: Path) -> str:
+    """The page with each `<!-- table: SUITE SPLIT -->` block filled from the records of that suite and split."""
     records = read_results(results_dir)
 
     def fill(block: re.Match[str]) -> str:
         own = [r for r in records if (r.suite.name, r.split.name) == (block["suite"], block["split"])]
         if len({group_key(r) for r in own}) != 1:
             where = f"{block['suite']}, split {block['split']}"
-            raise RecordError(f"{results_dir}: the README's table of {where} needs records of exactly one protocol")
+            raise RecordError(f"{results_dir}: the table of {where} needs records of exactly one protocol")
         return f"{block[1]}\n{to_markdown(result_table(own))}\n{to_markdown(summary_table(own))}\n{block[4]}"
 
-    return _BLOCK.sub(fill, readme)
+    return _BLOCK.sub(fill, page)
 
 
 if __name__ == "__main__":

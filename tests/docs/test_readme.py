@@ -1,4 +1,4 @@
-"""The README's blocks, run as they stand, in an empty folder with a fresh cache."""
+"""The README's blocks, run as they stand, in an empty folder with a fresh cache; its tables, from committed records."""
 
 from __future__ import annotations
 
@@ -78,11 +78,28 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
-def test_the_readmes_tables_are_those_of_the_committed_records(committed: Path) -> None:
+@pytest.mark.parametrize(("name", "tables"), [("README.md", 1), ("docs/baselines.md", 2)])
+def test_tables_are_those_of_the_committed_records(committed: Path, name: str, tables: int) -> None:
     from maa_bench.report.readme import with_tables
 
-    assert with_tables(README, committed) == README, "run: python -m maa_bench.report.readme README.md results"
-    assert README.count("| aggregate |") == 2
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert with_tables(text, committed) == text, f"run: python -m maa_bench.report.readme {name} results"
+    assert text.count("<!-- table: ") == tables
+
+
+def test_every_method_is_in_the_committed_tables_and_named_in_the_docs(committed: Path) -> None:
+    from maa_bench.registry import load_method, method_names
+    from maa_bench.report.leaderboard import read_results
+
+    ours = {name for name in method_names() if load_method(name).source.startswith("maa-bench ")}
+    for split in ("seen", "unseen"):
+        records = [r for r in read_results(committed) if (r.suite.name, r.split.name) == ("metaworld-v1", split)]
+        assert {record.method.name for record in records} == ours
+        assert len(records) == len(ours), "two records of one method"
+        assert {len(record.seeds.train) for record in records} == {4}
+        assert all(not record.failures for record in records)
+    guide = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    assert {name for name in ours if f"| `{name}` |" not in guide} == set()
 
 
 def test_the_leaderboard_is_that_of_the_committed_records(committed: Path, tmp_path: Path) -> None:
