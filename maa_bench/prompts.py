@@ -61,14 +61,21 @@ class Behaviors:
 
         Order: s_0, a_0, a_1, a_2, s_3, a_3, a_4, a_5, ... (the release keeps every third state).
         """
-        n = len(self)
+        n = self._at_least_one()
         states = self.observations[:, ::STRIDE]
         actions = self.actions.reshape(n, SEGMENT // STRIDE, STRIDE * self.actions.shape[2])
         return np.concatenate([states, actions], axis=2).reshape(n, -1).astype(np.float32)
 
     def outcome_vectors(self) -> Float32:
         """The release's `task` rows: (n, 3 * obs_dim) float32; 117 numbers for Meta-World."""
-        return self.outcome.reshape(len(self), -1).astype(np.float32)
+        return self.outcome.reshape(self._at_least_one(), -1).astype(np.float32)
+
+    def _at_least_one(self) -> int:
+        if not len(self):
+            raise DataError(
+                "no behaviours are shown here: a method that reads prompts must say uses='prompts' in its card"
+            )
+        return len(self)
 
 
 @dataclass(frozen=True)

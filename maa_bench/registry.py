@@ -75,7 +75,7 @@ def load_method(name: str) -> LoadedMethod:
     else:
         registered = _entry_points()
         if name not in registered:
-            raise MethodError(f"unknown method {name!r}.{did_you_mean(name, registered)}")
+            raise MethodError(f"unknown method {name!r}.{did_you_mean(name, [ALL, *registered])}")
         entry, *others = registered[name]
         if others:
             values = ", ".join(other.value for other in (entry, *others))

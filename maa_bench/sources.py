@@ -13,6 +13,9 @@ from pathlib import Path
 
 BASELINES = "maa_bench.baselines"
 
+SOURCES = (".py", ".toml", ".json", ".yaml", ".yml")
+"""Suffixes of the files that a method's numbers are taken to come from."""
+
 
 def with_imported(files: Iterable[Path], root: Path, package: str = BASELINES) -> list[Path]:
     """Files, and the modules under `root` that they import, and those import, and so on; sorted.
@@ -38,7 +41,7 @@ def with_imported(files: Iterable[Path], root: Path, package: str = BASELINES) -
 
 
 def unit_files(root: Path, unit: str) -> list[Path]:
-    """The .py and .toml files of the folder `unit` under `root`, or of the lone module of that name."""
+    """The `SOURCES` of the folder `unit` under `root`, or of the lone module of that name."""
     folder, module = root / unit, root / f"{unit}.py"
     return source_files(folder) if folder.is_dir() else [module] if module.exists() else []
 
@@ -58,9 +61,9 @@ def _files_of(root: Path, parts: Sequence[str]) -> list[Path]:
 
 
 def source_files(folder: Path, deep: bool = True) -> list[Path]:
-    """The .py and .toml files of a folder, sorted; of those below it, too, if `deep`."""
+    """The `SOURCES` of a folder, sorted; of those below it, too, if `deep`."""
     found = folder.rglob("*") if deep else folder.glob("*")
-    return sorted(path for path in found if path.suffix in (".py", ".toml") and path.is_file())
+    return sorted(path for path in found if path.suffix in SOURCES and path.is_file())
 
 
 def _package_of(path: Path, root: Path, package: str) -> str:

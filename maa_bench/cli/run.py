@@ -55,7 +55,10 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     method: Annotated[
-        list[str], typer.Option("--method", help="Registered name, package.module:Class, or all; may be repeated.")
+        list[str],
+        typer.Option(
+            "--method", help="Registered names, package.module:Class, or all; with commas between, or repeated."
+        ),
     ] = ["make_an_agent"],  # noqa: B006 - typer copies it
     suite: SuiteOption = DEFAULT_SUITE,
     split: Annotated[str, typer.Option("--split", help="A split of the suite (seen, unseen), or all.")] = "unseen",
@@ -129,6 +132,7 @@ def run(
     protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device, prompt_source)
     how = Execution(workers, cast("Overwrite", overwrite), cell_timeout, cast("Backend", backend), address)
     cache_dir = cache_dir or default_cache_dir()
+    method = [name.strip() for names in method for name in names.split(",")]
     with stdout_reserved():  # a method's module may print
         # Every split is checked before work on the first begins.
         parts = _parts(suite, split, tasks)

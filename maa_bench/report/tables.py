@@ -168,6 +168,21 @@ def summary_table(records: Sequence[RunRecord]) -> Table:
     )
 
 
+def own_table(records: Sequence[RunRecord]) -> Table:
+    """What was measured of one method, or of a few that belong together: a row a record, which need not compare."""
+    rows: list[tuple[Cell, ...]] = []
+    for record in records:
+        shown = (_shown(record, metric, AGGREGATE) for metric in ("mean", "top5_selected", "qualified_rate"))
+        _, fit, adapt, *_ = _costs(record)
+        about = record.method.name, f"{record.suite.name} {record.split.name}", str(len(record.seeds.train))
+        rows.append((*about, *shown, fit, adapt))
+    return Table(
+        title="measured",
+        header=("method", "split", "seeds", "mean", "top5_selected", "qualified_rate", "fit s", "adapt s"),
+        rows=tuple(rows),
+    )
+
+
 def _costs(record: RunRecord) -> tuple[str, ...]:
     """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
     cost, seeds = record.cost, len(record.seeds.train)
