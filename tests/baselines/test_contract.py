@@ -185,7 +185,7 @@ def test_beats_random_seen_on_two_real_tasks(name: str, tmp_path: Path) -> None:
     records = run_methods(
         [name],
         split="seen",
-        tasks=["drawer-open", "window-open"],
+        tasks=["button-press", "reach"],
         protocol=Protocol(candidates=8, episodes=5, select_episodes=1),
         results_dir=tmp_path,
         progress=Progress(quiet=True),
