@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
         name="new-method",
         epilog=examples(
             ("maa-bench new-method my_method", "writes ./my_method"),
-            ("maa-bench new-method my_method --folder ~/work/my-method", "writes it elsewhere"),
+            ("maa-bench new-method my_method --folder ../my-method", "writes it elsewhere"),
         ),
     )(new_method)
 

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.baseline
 
 OURS = [name for name in method_names() if load_method(name).source.startswith("maa-bench ")]
 FLOORS = ("random_seen", "random_weights")
+MANY = [name for name in OURS if not load_method(name).card.deterministic_candidates]
 LEARNERS = [name for name in OURS if name not in FLOORS]
 RETRIEVAL = ("nearest_checkpoint", "mean_checkpoint")
 GIVES_CHECKPOINTS = (*RETRIEVAL, "random_seen", "single_task")
@@ -147,22 +148,18 @@ def test_one_prompt_and_a_hundred(fitted: tuple[str, Any], tiny_dataset: Checkpo
         assert content(pickle.loads(pickle.dumps(agents)), tiny_dataset) == content(agents, tiny_dataset)
 
 
+# One policy is all that some give; two prompts may have one nearest checkpoint.
+@pytest.mark.parametrize("fitted", [name for name in MANY if name not in RETRIEVAL], indirect=True)
 def test_candidates_differ(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> None:
     name, method = fitted
-    if load_method(name).card.deterministic_candidates:
-        pytest.skip("one policy is all that it gives")
-    if name in RETRIEVAL:
-        pytest.skip("two prompts may have one nearest")
     agents = method.generate(prompts_for(tiny_dataset, name, "goal-030", 4), 4, CONTEXT)
     assert len(set(content(agents, tiny_dataset))) == 4
 
 
+# Checkpoints at hand may come again.
+@pytest.mark.parametrize("fitted", [name for name in MANY if name not in GIVES_CHECKPOINTS], indirect=True)
 def test_candidates_of_one_prompt_differ(fitted: tuple[str, Any], tiny_dataset: CheckpointDataset) -> None:
     name, method = fitted
-    if load_method(name).card.deterministic_candidates:
-        pytest.skip("one policy is all that it gives")
-    if name in GIVES_CHECKPOINTS:
-        pytest.skip("its candidates come from the checkpoints at hand, and may come again")
     agents = method.generate(prompts_for(tiny_dataset, name, "goal-210", 1), 40, CONTEXT)
     assert len(set(content(agents, tiny_dataset))) == 40
 
@@ -181,7 +178,12 @@ def test_a_candidate_does_not_depend_on_how_many_are_made(
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name != "expert"])
 def test_beats_random_seen_on_two_real_tasks(name: str, tmp_path: Path) -> None:
-    """At the small scale, with the dataset in the user's cache (built if it is not there)."""
+    """At the small scale, with the dataset in the user's cache (built if it is not there).
+
+    The two tasks were picked from the committed results: on no other seen task is `latent_regression` above random
+    checkpoints.
+    So this holds that methods go on doing what they did; how good they are is for the tables to say.
+    """
     records = run_methods(
         [name],
         split="seen",

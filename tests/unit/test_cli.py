@@ -188,8 +188,11 @@ def test_json_is_the_record_and_nothing_else(cli: Cli, tiny: list[str], tiny_cac
 
 def test_json_of_several_is_a_list(cli: Cli, tiny: list[str], tiny_cache: Path, tmp_path: Path) -> None:
     two = ["--method", "random_weights", "--method", "random_seen"]
-    ended = cli(*tiny, *two, "--cache-dir", tiny_cache, "--json", "--tasks", "goal-030,goal-210")
+    same = ["--cache-dir", str(tiny_cache), "--tasks", "goal-030,goal-210"]
+    ended = cli(*tiny, *two, *same, "--json")
     assert [r["method"]["name"] for r in json.loads(ended.out)] == ["random_weights", "random_seen"]
+    commas = json.loads(cli(*tiny, "--method", "random_weights, random_seen", *same, "--json").out)
+    assert [r["method"]["name"] for r in commas] == ["random_weights", "random_seen"]
     every = ["--method", "random_seen", "--split", "all", "--tasks", "goal-000", "--tasks", "goal-030"]
     records = json.loads(cli(*tiny, *every, "--cache-dir", tiny_cache, "--json").out)
     assert [(r["split"]["name"], r["split"]["test"]) for r in records] == [

@@ -251,6 +251,13 @@ def test_a_method_that_reaches_for_more_than_it_declares_fails_with_a_reason(
     assert f"generate for task 'goal-030' raised {reason}" in str(error.value)
 
 
+def test_behaviours_that_are_not_shown_say_so(tiny_dataset: CheckpointDataset) -> None:
+    behaviors = shown(tiny_dataset, "nothing").behaviors
+    for vectors in (behaviors.trajectory_vectors, behaviors.outcome_vectors):
+        with pytest.raises(DataError, match="must say uses='prompts' in its card"):
+            vectors()
+
+
 def test_costs_are_in_the_record(run: Any) -> None:
     honest = run("HonestRewards", tasks=[TASK])
     assert honest.cost.parameters == 7
