@@ -59,3 +59,7 @@ class Conditions:
         frozen = self.test_layouts if layout_set == "test" else layout_set
         layout = suite.layouts(task, frozen)[index]
         return Start(layout, draw_dynamics(self.ranges, suite.name, task, frozen, index))
+
+
+STANDARD = Conditions()
+"""The test layouts, and the simulator's own dynamics."""

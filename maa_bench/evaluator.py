@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.conditions import Conditions
+from maa_bench.conditions import STANDARD, Conditions
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import one_line
 from maa_bench.execution import Report
@@ -69,7 +69,7 @@ class EpisodeJob:
     indices: tuple[int, ...]
     layouts: tuple[tuple[str, int], ...]
     candidates: tuple[int, ...] = ()
-    conditions: Conditions = Conditions()
+    conditions: Conditions = STANDARD
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -179,7 +179,7 @@ class _Checked:
 
 
 def episode_jobs(
-    suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...], conditions: Conditions = Conditions()
+    suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...], conditions: Conditions = STANDARD
 ) -> list[EpisodeJob]:
     """Cut one task's candidates into jobs, in order."""
     jobs = []

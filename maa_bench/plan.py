@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maa_bench import evaluator, fitting
+from maa_bench.conditions import Conditions
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.manifest import open_dataset
 from maa_bench.dataset.shown import BLIND
@@ -83,8 +84,13 @@ class Plan:
                 )
 
     def layouts(self) -> tuple[tuple[str, int], ...]:
-        """(layout set, episodes a candidate) in the order of a cell's columns."""
+        """(layout set, episodes a candidate) in the order of a cell's columns; "test" are those that are reported."""
         return ("select", self.protocol.select_episodes), ("test", self.protocol.episodes)
+
+    @property
+    def conditions(self) -> Conditions:
+        """The layouts that "test" stands for, and the dynamics of all."""
+        return Conditions.of(self.protocol)
 
     def fit_key(self, method: LoadedMethod, train_seed: int) -> str:
         """Content address of a fit."""

@@ -114,10 +114,10 @@ class Protocol:
         return {name: value for name, (value, default) in values.items() if value != default}
 
     def check_serves(self, suite: Suite) -> None:
-        """Refuse what the suite has not enough layouts for.
+        """Refuse what the suite has not enough layouts for, and what its simulator cannot perturb.
 
         Raises:
-            ProtocolError: more episodes than frozen layouts.
+            ProtocolError: more episodes than frozen layouts, or dynamics that the simulator has not.
         """
         for setting, wanted, layout_set in (
             ("episodes", self.episodes, self.test_layouts),
@@ -128,6 +128,10 @@ class Protocol:
                 raise ProtocolError(
                     f"{flag(setting)} {wanted}: suite {suite.name} has {count} {layout_set} layouts a task"
                 )
+        if perturbed := [setting for setting in DYNAMICS if setting in self.changed]:
+            from maa_bench.simulators import check_served  # brings numba
+
+            check_served(suite.simulator, perturbed)
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, JSON-able."""

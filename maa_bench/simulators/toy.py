@@ -2,8 +2,9 @@
 
 The mass starts somewhere near the origin and must come to a goal that the observation does not show: each goal is a
 task of its own and needs other weights, so a method has to read the goal off the prompt. One step moves the mass by
-`0.05 * velocity`; the velocity follows the action with a lag of one half. That is a mass driven by the action and braked
-by its medium, `mass v' = gain u - damping v`, its time in units in which a step halves what is left of the difference.
+`0.05 * velocity`; the velocity follows the action with a lag of one half. That is a mass driven by the action and
+braked by its medium, `mass v' = gain u - damping v`, in a unit of time in which a step halves what is left of the
+difference.
 """
 
 from __future__ import annotations
