@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from maa_bench.errors import ProtocolError, did_you_mean
-from maa_bench.protocol import LABELS, Protocol
+from maa_bench.protocol import LABELS, Protocol, flag
 
 BASE = "base"
 """The condition that belongs to every axis."""
@@ -33,6 +33,9 @@ _TOP = ("name", "description", "seeds", "headline", "base", "axes")
 _AXIS = ("setting", "values", "unit")
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Axis:
     """One setting and the values that it takes, all others being the base's.
@@ -46,6 +49,12 @@ class Axis:
     setting: str
     values: tuple[Any, ...]
     unit: str
+
+    def points(self, base: Protocol, found: Mapping[str, T]) -> list[tuple[str, T]]:
+        """(value as text, what belongs to it) along the axis, of what was found of each condition of the protocol."""
+        at_base = getattr(base, self.setting)
+        conditions = [(v, BASE if v == at_base else condition_of(self.setting, v)) for v in self.values]
+        return [(_text(value), found[name]) for value, name in conditions if name in found]
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,30 @@ class NamedProtocol:
         ]
         return [base, *points]
 
+    def refuse_changes(self, given: Mapping[str, Any]) -> None:
+        """Refuse flags that would make another protocol of it.
+
+        Args:
+            given: settings that a run was asked for beside the protocol.
+
+        Raises:
+            ProtocolError: one of them is not what every condition has.
+        """
+        for setting, value in given.items():
+            if any(getattr(condition, setting) != value for condition in self.conditions()):
+                raise ProtocolError(
+                    f"{flag(setting)} {value} beside --protocol {self.name}, which settles it: leave one of them out, "
+                    "or write a protocol of your own (docs/protocols.md says how)"
+                )
+
 
 def condition_of(setting: str, value: Any) -> str:
     """A condition's label: `shots=5`, `prompt_noise=0.1`, `prompt_source=expert`."""
-    return f"{setting}={value:g}" if isinstance(value, int | float) else f"{setting}={value}"
+    return f"{setting}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def list_protocols() -> list[str]:
@@ -173,9 +202,8 @@ def _axis(table: Any, where: str, base: Protocol, path: Path) -> Axis:
     setting = _get(table, "setting", str, where, path)
     if setting not in SETTINGS:
         raise ProtocolError(f"{path}: '{where}setting' knows no {setting!r}.{did_you_mean(setting, SETTINGS)}")
-    values = [
-        _typed(value, SETTINGS[setting], f"{where}values", path) for value in _get(table, "values", list, where, path)
-    ]
+    given = _get(table, "values", list, where, path)
+    values = [_typed(value, SETTINGS[setting], f"{where}values", path) for value in given]
     if len(set(values)) < max(2, len(values)):
         raise ProtocolError(f"{path}: '{where}values' must be two values or more, none of them twice")
     if getattr(base, setting) not in values:
