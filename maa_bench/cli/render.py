@@ -111,8 +111,8 @@ def render(
 ) -> None:
     """Show what a run has measured: the first success, the first failure, candidates side by side.
 
-    The episodes are those of a finished `maa-bench run` in the cache, under the same settings. A video ends a second after the first success,
-    or at the horizon.
+    The episodes are those of a finished `maa-bench run` in the cache, under the same settings. A video ends a second
+    after the first success, or at the horizon.
     """
     from maa_bench.cli.output import print_json, stdout_reserved
     from maa_bench.errors import DrawingError
