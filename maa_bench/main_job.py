@@ -16,6 +16,7 @@ from maa_bench.files import remove_leftovers
 from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
+from maa_bench.suite import DEFAULT_SUITE
 from maa_bench.work import Campaign, opened_dataset
 
 if TYPE_CHECKING:
