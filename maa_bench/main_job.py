@@ -16,6 +16,7 @@ from maa_bench.files import remove_leftovers
 from maa_bench.plan import Cell, Plan, make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
+from maa_bench.suite import DEFAULT_SUITE
 from maa_bench.work import Campaign, opened_dataset
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _where(cell: Cell, plan: Plan) -> str:
 def run_methods(
     methods: Sequence[str],
     *,
-    suite: str = "metaworld-v1",
+    suite: str = DEFAULT_SUITE,
     split: str = "unseen",
     tasks: Sequence[str] | None = None,
     protocol: Protocol | None = None,
@@ -208,6 +209,9 @@ def run_methods(
     cache = Path(cache_dir) if cache_dir else None
     given = None if dataset is None else dataset_folder(str(dataset), cache or default_cache_dir())
     plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed, given)
+    progress = progress or Progress()
+    if plan.suite.notice:
+        progress.note(plan.suite.notice)
     outcome = run_all(plan, how=how, results_dir=Path(results_dir), cache_dir=cache, progress=progress)
     if outcome.incomplete:
         raise MethodError("; ".join(outcome.failures))

@@ -143,6 +143,8 @@ def run(
         return
     _check_writable(results_dir)
     progress = Progress(quiet)
+    if plans[0].suite.notice:
+        progress.note(plans[0].suite.notice)
     with stdout_reserved():
         outcomes = [
             run_all(plan, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=progress) for plan in plans
