@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench import __version__
+from maa_bench.candidate_rows import DISTANCES
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import CacheError, DataError, did_you_mean
 from maa_bench.files import hashes, remove_leftovers, sha256_of, whole_folder, write_json
@@ -80,6 +82,7 @@ class CellResult:
         peak_mb: peak memory of the largest process that worked on the cell, in MB (10^6 bytes).
         environment: the machine and software that computed it (`maa_bench.record.Environment` as JSON).
         test_steps: environment steps that the method took while it generated; None in results of older versions.
+        measures: (n_candidates,) float64 distances by name, see `maa_bench.candidate_rows`; empty where there are none.
     """
 
     first_success: npt.NDArray[np.int64]
@@ -90,6 +93,7 @@ class CellResult:
     peak_mb: float
     environment: dict[str, Any]
     test_steps: int | None = None
+    measures: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,8 @@ class Cache:
             failures = tuple(FailedEpisode(*failure) for failure in meta["failures"])
             own = [meta[key] for key in ("seconds", "steps", "peak_mb", "environment")]
             own.append(meta.get("test_steps"))
+            measured = {name: arrays[f"{name}.npy"] for name in DISTANCES if f"{name}.npy" in arrays}
+            own.append(measured)
             return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), failures, *own)
         except (KeyError, TypeError):
             raise _damaged(folder / "meta.json") from None
@@ -234,6 +240,7 @@ class Cache:
         arrays: dict[str, npt.NDArray[Any]] = {"first_success.npy": cell.first_success}
         if cell.params is not None:
             arrays["params.npy"] = cell.params
+        arrays |= {f"{name}.npy": values for name, values in cell.measures.items()}
         with whole_folder(self._cell_folder(key), replace or not self._has_result(key)) as folder:
             for name, array in arrays.items():
                 np.save(folder / name, array)

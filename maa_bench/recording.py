@@ -105,7 +105,8 @@ def record_of(
         cost=_cost(plan, method, cells, results, cache),
         failures=tuple(failed_candidates(cells, results)),
     )
-    return write_record(folder, record, table, candidates)
+    measures = {f"{cell.train_seed}/{cell.task}": results[cell.key].measures for cell in cells}
+    return write_record(folder, record, table, candidates, measures)
 
 
 def _candidates(cells: Iterable[Cell], cache: Cache) -> dict[str, Float32]:
