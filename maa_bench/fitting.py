@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from maa_bench.cache import Cache, FitCost
+from maa_bench.dataset.shaky import ShakyError
 from maa_bench.dataset.shown import RewardsError, shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MaaBenchError, MethodError
@@ -109,9 +110,11 @@ class FitJob:
         prompts: dict[str, PromptSet] = {}
         for task in self.tasks:
             try:
-                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed)
+                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed, self.cache)
             except RewardsError as error:
                 failures[task] = f"method {self.method!r} needs rewards: {error}"
+            except ShakyError as error:
+                failures[task] = str(error)
         if not prompts:
             return Fitted({}, failures)
         report("fit", 0, 0)
