@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import to_toml
-from typer.testing import CliRunner
 
-from maa_bench.cli.app import app
+from maa_bench.cli import main
 from maa_bench.errors import ProtocolError
 from maa_bench.main_job import run, run_methods
 from maa_bench.named_protocol import SETTINGS, list_protocols, load_protocol
@@ -67,6 +66,7 @@ def test_a_released_protocol_says_what_it_is(name: str) -> None:
 
 def test_the_numbers_of_released_protocols() -> None:
     """A released protocol is never edited; these are the numbers that it was released with."""
+
     def of(name: str) -> tuple[int, ...]:
         p = load_protocol(name)
         return p.base.shots, p.base.candidates, p.base.episodes, p.base.select_episodes, p.seeds
@@ -149,10 +149,27 @@ def test_an_unknown_name_names_the_nearest() -> None:
         load_protocol("nowhere.toml")
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app(), [str(argument) for argument in arguments])
-    error = str(result.exception) if isinstance(result.exception, ProtocolError) else result.stderr
-    return result.exit_code, result.stdout, error
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run a command line in this process."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments: object) -> Ended:
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -164,20 +181,23 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
     ],
 )
 def test_what_would_change_a_protocol_is_refused(
-    tiny_suite: Path, own: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+    cli: Cli, tiny_suite: Path, own: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     cache = tmp_path / "cache"
-    found = invoke("run", "--suite", tiny_suite, "--protocol", own, "--cache-dir", cache, *arguments)
-    assert message in found[2]
+    found = cli("run", "--suite", tiny_suite, "--protocol", own, "--cache-dir", cache, *arguments)
+    assert message in found.err
+    assert found.code == 2
     assert not cache.exists()
 
 
-def test_conditions_need_a_protocol(tiny_suite: Path) -> None:
-    assert "needs --protocol" in invoke("run", "--suite", tiny_suite, "--conditions", "shots")[2]
+def test_conditions_need_a_protocol(cli: Cli, tiny_suite: Path) -> None:
+    assert "needs --protocol" in cli("run", "--suite", tiny_suite, "--conditions", "shots")[2]
 
 
 def test_what_a_suite_cannot_serve_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match=r"protocol standard-v1, condition base: --shots 50: a small dataset of toy"):
+    with pytest.raises(
+        ProtocolError, match=r"protocol standard-v1, condition base: --shots 50: a small dataset of toy"
+    ):
         run_methods(["expert"], suite="toy-v1", protocol="standard-v1", cache_dir=tmp_path, results_dir=tmp_path)
     with pytest.raises(ProtocolError, match=r"protocol environment-v1, condition friction=2: --friction"):
         run_methods(["expert"], suite="toy-v1", protocol="environment-v1", cache_dir=tmp_path, results_dir=tmp_path)
@@ -222,19 +242,19 @@ def test_a_protocol_goes_on_where_it_was(campaign: dict[str, Any], monkeypatch: 
         run("nearest_checkpoint", candidates=3, **options)
 
 
-def test_the_command_prints_a_table_an_axis(campaign: dict[str, Any], tmp_path: Path) -> None:
+def test_the_command_prints_a_table_an_axis(cli: Cli, campaign: dict[str, Any]) -> None:
     arguments = [
         "run", "--suite", campaign["suite"], "--tasks", "goal-030", "--protocol", campaign["protocol"],
         "--method", "nearest_checkpoint", "--results-dir", campaign["results_dir"], "--workers", "1", "--cache-dir",
         campaign["cache_dir"],
     ]  # fmt: skip
-    code, out, error = invoke(*arguments)
+    code, out, error = cli(*arguments)
     assert (code, error.count("asks for")) == (0, 0)
     assert "mean by prompt_noise (standard deviations): tiny, split unseen" in out
     assert "mean by shots (prompts): tiny, split unseen" in out
     assert out.count("record.json") == len(campaign["records"])
     assert out.count("summary:") == 1
-    code, out, error = invoke(*arguments, "--conditions", "shots", "--seeds", "1", "--dry-run", "--json")
+    code, out, error = cli(*arguments, "--conditions", "shots", "--seeds", "1", "--dry-run", "--json")
     assert code == 0
     assert "protocol tiny-noise asks for 2 training seeds; this run has 1" in error
     plans = json.loads(out)
@@ -243,11 +263,11 @@ def test_the_command_prints_a_table_an_axis(campaign: dict[str, Any], tmp_path: 
     assert not any(plan["to_do"]["cells"] for plan in plans)
 
 
-def test_the_list_shows_protocols(own: Path) -> None:
-    code, out, _ = invoke("list", "protocols")
+def test_the_list_shows_protocols(cli: Cli, own: Path) -> None:
+    code, out, _ = cli("list", "protocols")
     assert code == 0
     assert all(name in out for name in list_protocols())
-    found = json.loads(invoke("list", "protocols", own, "--json")[1])
+    found = json.loads(cli("list", "protocols", own, "--json")[1])
     assert found[0]["conditions"] == ["base", "prompt_noise=0.4", "shots=2"]
-    text = invoke("list", "protocols", "noisy-v1")[1]
+    text = cli("list", "protocols", "noisy-v1")[1]
     assert "0.0, 0.05, 0.1, 0.2, 0.4" in text
