@@ -3,6 +3,7 @@
 <cache>/format.json       which layout of the folder this is
 <cache>/datasets/<id>/    checkpoint datasets
 <cache>/fits/<key>/       what methods saved after `fit`
+<cache>/prompts/<key>/    prompts that were collected with noise
 <cache>/cells/<key>/      episodes of one method, training seed and task
 """
 
@@ -26,7 +27,15 @@ from maa_bench.policy import Float32
 
 FORMAT = 1
 
-LEFTOVERS = ("datasets/.*", "datasets/*/.*", "datasets/*/*/*/.*", "datasets/*/build/*/*/.*", "fits/.*", "cells/.*")
+LEFTOVERS = (
+    "datasets/.*",
+    "datasets/*/.*",
+    "datasets/*/*/*/.*",
+    "datasets/*/build/*/*/.*",
+    "fits/.*",
+    "prompts/.*",
+    "cells/.*",
+)
 """Where killed processes may have left temporary files."""
 
 
@@ -145,6 +154,10 @@ class Cache:
     def fit_folder(self, key: str) -> Path:
         """Where a fit belongs, whether it is there or not."""
         return self.folder / "fits" / key
+
+    def prompts_folder(self, key: str) -> Path:
+        """Where prompts that were collected with noise belong, whether they are there or not."""
+        return self.folder / "prompts" / key
 
     def fit_cost(self, key: str) -> FitCost | None:
         """What the fit of that key took, or None if there is none."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.cache import Cache, FitCost
+from maa_bench.dataset.shaky import ShakyError
 from maa_bench.dataset.shown import RewardsError, shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MaaBenchError, MethodError
@@ -113,9 +114,11 @@ class FitJob:
         prompts: dict[str, PromptSet] = {}
         for task in self.tasks:
             try:
-                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed)
+                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed, self.cache)
             except RewardsError as error:
                 failures[task] = f"method {self.method!r} needs rewards: {error}"
+            except ShakyError as error:
+                failures[task] = str(error)
         if not prompts:
             return Fitted({}, failures)
         report("fit", 0, 0)
