@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run
+from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, transfer
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -50,4 +50,5 @@ leaderboard.add_to(app)
 render.add_to(app)
 doctor.add_to(app)
 bench.add_to(app)
+transfer.add_to(app)
 new_method.add_to(app)
