@@ -4,6 +4,10 @@
 |---|---|
 | `single` | what another draw of seeds, candidates and layouts could have given one method |
 | `steps` | the same of the first-success step |
+| `joint` | by how much methods tested alike differ; lift |
+| `runs` | training runs as the unit: interquartile mean, performance profiles, probability of improvement |
+| `multiple` | p-values of many comparisons at once |
+| `legacy` | what the released code's metric reads on average |
 """
 
 from maa_bench.stats.single import (
