@@ -32,7 +32,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from maa_bench.metrics import LEGACY_LAYOUTS, METRICS, Float64, all_metrics
+from maa_bench.metrics import LEGACY_LAYOUTS, METRICS, Float64
 from maa_bench.stats.single import (
     LEVEL,
     RESAMPLES,
@@ -280,27 +280,28 @@ def _resampled(
     """One metric of one method on one task; `rng` draws candidates where there is a single seed."""
     n_seeds, n_candidates, n_layouts = outcomes.success.shape
     drawn_seeds = _seed_draws(seeds, len(layouts.test))
+    every = np.arange(n_candidates)
     shape = (*drawn_seeds.shape, n_candidates)
     draws = Draws(
         seeds=drawn_seeds,
-        candidates=rng.integers(0, n_candidates, shape)
-        if n_seeds == 1
-        else np.broadcast_to(np.arange(n_candidates), shape),
+        candidates=rng.integers(0, n_candidates, shape) if n_seeds == 1 else np.broadcast_to(every, shape),
         layouts=layouts.test,
-        select_layouts=np.ones((len(layouts.test), 1)) if outcomes.select is None else layouts.select,
+        select_layouts=layouts.select if outcomes.select is not None else np.ones((len(layouts.test), 1)),
         legacy_layouts=layouts.legacy,
     )
     drawn = replicates(outcomes, draws)[metric]
-    value = all_metrics(outcomes.success, outcomes.select)[metric]
+    seed_by_seed = Draws(
+        seeds=np.arange(n_seeds)[:, None],
+        candidates=np.broadcast_to(every, (n_seeds, 1, n_candidates)),
+        layouts=np.ones((n_seeds, n_layouts)),
+        select_layouts=np.ones((n_seeds, draws.select_layouts.shape[1])),
+        legacy_layouts=np.tile(np.arange(min(LEGACY_LAYOUTS, n_layouts)), (n_seeds, 1)),
+    )
+    by_seed = replicates(outcomes, seed_by_seed)[metric]
+    value = float(by_seed.mean())
     boot = percentiles(value, drawn)
     below, above = beyond_bootstrap(widened_at_the_ends(value, boot, effective_n(metric, outcomes)), boot) / _Z**2
-    by_seed = [
-        all_metrics(outcomes.success[s : s + 1], None if outcomes.select is None else outcomes.select[s : s + 1])
-        for s in range(n_seeds)
-    ]
-    return Resampled(
-        value, drawn, seeds, np.array([m[metric] for m in by_seed]), max(1, n_layouts - 1), float(below), float(above)
-    )
+    return Resampled(value, drawn, seeds, by_seed, max(1, n_layouts - 1), float(below), float(above))
 
 
 def _seed_draws(seeds: tuple[int, ...], resamples: int) -> Int:

@@ -85,8 +85,9 @@ def test_every_metric_is_that_of_the_record() -> None:
         drawn = resample_together({"a": a, "b": b}, metric, 50)
         for task, outcomes in a.tasks.items():
             part = drawn["a"][task]
-            assert part.value == all_metrics(outcomes.success, outcomes.select)[metric]
-            assert part.by_seed.mean() == pytest.approx(part.value)
+            assert part.value == pytest.approx(all_metrics(outcomes.success, outcomes.select)[metric], abs=1e-12)
+            each = [all_metrics(outcomes.success[s : s + 1], outcomes.select[s : s + 1])[metric] for s in range(3)]
+            assert part.by_seed == pytest.approx(each, abs=1e-12)
         assert mean_of_tasks(drawn["a"]).value == pytest.approx(np.mean([p.value for p in drawn["a"].values()]))
 
 
