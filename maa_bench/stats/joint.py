@@ -145,9 +145,9 @@ def difference(a: Resampled, b: Resampled) -> Difference:
     """A - B; both of the same task, or both the mean of the same tasks, from one `resample_together`."""
     value = a.value - b.value
     spread = _spread([(1, a), (-1, b)])
-    t = spread.t()
-    lo, hi = value - t * math.sqrt(spread.below), value + t * math.sqrt(spread.above)
-    return Difference(value, max(-1.0, lo), min(1.0, hi), spread.p_value(value))
+    lo, hi = value - spread.below.half_width(), value + spread.above.half_width()
+    p = (spread.below if value > 0 else spread.above).p_value(value)
+    return Difference(value, max(-1.0, lo), min(1.0, hi), p)
 
 
 def lift(method: Resampled, floor: Resampled, ceiling: Resampled) -> Lift | None:
@@ -168,30 +168,23 @@ def lift(method: Resampled, floor: Resampled, ceiling: Resampled) -> Lift | None
         return None
     value = gain / span
     spread = _spread([(1, method), (value - 1, floor), (-value, ceiling)])
-    t2 = spread.t() ** 2
     covariance = np.cov(method.drawn - floor.drawn, ceiling.drawn - floor.drawn, ddof=0)
-    a = span**2 - t2 * covariance[1, 1]
-    b = gain * span - t2 * covariance[0, 1]
     ends = []
-    for variance, sign in ((spread.below, -1), (spread.above, 1)):
-        c = gain**2 - t2 * (covariance[0, 0] + variance - spread.drawn)
+    for side, sign in ((spread.below, -1), (spread.above, 1)):
+        t2 = side.t() ** 2
+        a = span**2 - t2 * covariance[1, 1]
+        b = gain * span - t2 * covariance[0, 1]
+        c = gain**2 - t2 * (covariance[0, 0] + side.variance - spread.drawn)
         if a <= 0:
             return Lift(value, None, None)
         ends.append((b + sign * math.sqrt(max(0.0, b**2 - a * c))) / a)
     return Lift(value, min(ends[0], value), max(ends[1], value))
 
 
-class _Spread(NamedTuple):
-    """Variance of a linear combination of metrics.
+class _Side(NamedTuple):
+    """The variance that counts towards lower or towards higher values, with its degrees of freedom."""
 
-    Attributes:
-        drawn: of its resamples. below, above: towards lower and higher values, with what Wilson's intervals add.
-        df: degrees of freedom.
-    """
-
-    drawn: float
-    below: float
-    above: float
+    variance: float
     df: float
 
     def t(self) -> float:
@@ -200,41 +193,58 @@ class _Spread(NamedTuple):
 
         return float(stdtrit(self.df, (1 + LEVEL) / 2))
 
+    def half_width(self) -> float:
+        """From the value to the end of its 95 % interval."""
+        return self.t() * math.sqrt(self.variance)
+
     def p_value(self, value: float) -> float:
-        """Two-sided: how far `value` is from 0, towards which it counts what the interval counts."""
+        """Two-sided, of a value on whose way to 0 this side lies."""
         from scipy.special import stdtr
 
-        variance = self.below if value > 0 else self.above
-        if not variance:
+        if not self.variance:
             return 0.0 if value else 1.0
-        return float(2 * stdtr(self.df, -abs(value) / math.sqrt(variance)))
+        return float(2 * stdtr(self.df, -abs(value) / math.sqrt(self.variance)))
+
+
+class _Spread(NamedTuple):
+    """How far a linear combination of metrics may lie from its value; `drawn`: the variance of its resamples."""
+
+    drawn: float
+    below: _Side
+    above: _Side
 
 
 def _spread(terms: Sequence[tuple[float, Resampled]]) -> _Spread:
-    """The variance of the sum of slope * metric over `terms`, and Satterthwaite's degrees of freedom."""
+    """The variance of the sum of slope * metric over `terms`, and Satterthwaite's degrees of freedom.
+
+    What Wilson's intervals add has no error of its own: infinitely many.
+    """
     slopes: dict[int, float] = {}
     parts: dict[int, Resampled] = {}
     for slope, part in terms:  # A method that stands there twice counts once, with both slopes.
         slopes[id(part)] = slopes.get(id(part), 0.0) + slope
         parts[id(part)] = part
-    drawn = float(np.var(np.sum([slopes[i] * parts[i].drawn for i in parts], axis=0)))
     by_seed: dict[tuple[int, ...], Float64] = {}
     below = above = 0.0
     for i, part in parts.items():
         slope = slopes[i]
-        by_seed[part.seeds] = by_seed.get(part.seeds, 0.0) + slope * part.by_seed
+        by_seed[part.seeds] = by_seed.get(part.seeds, np.zeros(len(part.seeds))) + slope * part.by_seed
         down, up = (part.below, part.above) if slope > 0 else (part.above, part.below)
         below, above = below + slope**2 * down, above + slope**2 * up
-    of_runs = of_runs_per_df = 0.0
+    of_seeds = of_seeds_per_df = 0.0
     for seeds, values in by_seed.items():
         if len(seeds) > 1:
             variance = float(np.var(values, ddof=1)) / len(seeds)
-            of_runs += variance
-            of_runs_per_df += variance**2 / (len(seeds) - 1)
-    drawn = max(drawn, of_runs)
-    layout_df = max(1, *(part.layout_df for part in parts.values()))
-    per_df = of_runs_per_df + (drawn - of_runs) ** 2 / layout_df
-    return _Spread(drawn, drawn + below, drawn + above, drawn**2 / per_df if per_df else float(layout_df))
+            of_seeds += variance
+            of_seeds_per_df += variance**2 / (len(seeds) - 1)
+    drawn = max(of_seeds, float(np.var(np.sum([slopes[i] * parts[i].drawn for i in parts], axis=0))))
+    layout_df = max(part.layout_df for part in parts.values())
+    per_df = of_seeds_per_df + (drawn - of_seeds) ** 2 / layout_df
+
+    def side(beyond: float) -> _Side:
+        return _Side(drawn + beyond, (drawn + beyond) ** 2 / per_df if per_df else math.inf)
+
+    return _Spread(drawn, side(below), side(above))
 
 
 def _common_sizes(methods: Mapping[str, MethodOutcomes]) -> dict[str, tuple[int, int]]:
