@@ -52,7 +52,7 @@ from maa_bench.record import (
     record_schema,
 )
 from maa_bench.stats import Estimate, intervals
-from maa_bench.stats_steps import steps_to_success
+from maa_bench.stats.steps import steps_to_success
 
 if TYPE_CHECKING:
     import pyarrow as pa
