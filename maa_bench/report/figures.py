@@ -153,8 +153,9 @@ def memorisation_figure(points: Mapping[str, tuple[Float64, Float64]]) -> Figure
         axes.set_visible(False)
     for column in range(columns):
         grid[(len(points) - 1 - column) // columns, column].tick_params(labelbottom=True)
-    grid[0, 0].set_xlim(left=min(0.0, *(float(distance.min()) for distance, _ in points.values())))
-    figure.supxlabel("distance to the nearest training checkpoint", fontsize="medium")
+    farthest = max(float(distance.max()) for distance, _ in points.values())
+    grid[0, 0].set_xlim(-0.03 * (farthest or 1), 1.03 * (farthest or 1))  # Copies, at 0, are seen whole.
+    figure.supxlabel("distance to the nearest training checkpoint, in lengths of that checkpoint", fontsize="medium")
     figure.supylabel("success of the candidate", fontsize="medium")
     return figure
 

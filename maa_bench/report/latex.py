@@ -63,10 +63,17 @@ class Float:
     kinds: tuple[int, ...]
 
 
-def latex_document(floats: Iterable[Float], name: str) -> str:
-    """All tables in one file of that name, which compiles by itself and inside a paper."""
+def latex_document(groups: Iterable[Iterable[Float]], name: str) -> str:
+    """All tables in one file of that name, which compiles by itself and inside a paper.
+
+    Args:
+        groups: tables that belong together. Each group ends with a clear page: LaTeX gives up on a long file of nothing
+            but floats.
+        name: of the file.
+    """
     head = _HEAD.replace("{name}", name).replace("{{stem}}", "{" + name.removesuffix(".tex") + "}")
-    return head + "".join("\n" + to_latex(item) for item in floats) + "\n\\maabenchend\n"
+    parts = ("".join("\n" + to_latex(item) for item in group) + "\\clearpage\n" for group in groups)
+    return head + "".join(parts) + "\n\\maabenchend\n"
 
 
 def to_latex(item: Float) -> str:

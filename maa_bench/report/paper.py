@@ -38,7 +38,7 @@ def paper_tables(made: Sequence[Entry], lifts: Mapping[str, Cell], name: str) ->
         lifts: by `key_of` the record.
         name: of the file.
     """
-    return latex_document((item for entry in made for item in _floats(entry, lifts)), name)
+    return latex_document((_floats(entry, lifts) for entry in made), name)
 
 
 def _floats(entry: Entry, lifts: Mapping[str, Cell]) -> Iterator[Float]:

@@ -117,7 +117,8 @@ def test_pdflatex_takes_it(tmp_path: Path, inside: bool) -> None:
                protocol__condition="base")[0]
         for i, name in enumerate((*HOSTILE, "make_an_agent"))
     ]  # fmt: skip
-    (tmp_path / "table.tex").write_text(paper_tables(entries(records), {}, "table.tex"), encoding="utf-8")
+    many = entries(records) * 60  # More floats than LaTeX keeps in mind.
+    (tmp_path / "table.tex").write_text(paper_tables(many, {}, "table.tex"), encoding="utf-8")
     head = r"\documentclass{article}\usepackage{booktabs,graphicx}"
     (tmp_path / "paper.tex").write_text(head + r"\begin{document}Before. \input{table} After.\end{document}")
     stem = "paper" if inside else "table"
