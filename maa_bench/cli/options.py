@@ -40,7 +40,7 @@ DEFAULT_SUITE = "metaworld-v2"
 DEFAULT_RESULTS = Path("results")
 
 
-def names(given: Sequence[str] | None, flag: str) -> list[str] | None:
+def names(given: Sequence[str] | None, flag: str, what: str = "task") -> list[str] | None:
     """The names in an option that takes `a,b` and may be repeated; None if it was not given.
 
     Raises:
@@ -52,7 +52,7 @@ def names(given: Sequence[str] | None, flag: str) -> list[str] | None:
     if not found:
         from maa_bench.errors import OptionError
 
-        raise OptionError(f"{flag} names no task")
+        raise OptionError(f"{flag} names no {what}")
     return found
 
 

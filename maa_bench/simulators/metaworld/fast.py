@@ -114,7 +114,8 @@ class FastTask(StockTask):
     def _episode(
         self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int, *traces: Any
     ) -> tuple[int, int]:
-        state = self._states.restore(layout)
+        state = self._states.restore(layout, self._dynamics.current)
+        self._rule[-1] = self.env.action_scale  # part of the dynamics
         first, step = episode(
             self._mj, *self._views, *self._offsets, self._flags, self._rule, state.target, self._limits, self._bounds,
             state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,
