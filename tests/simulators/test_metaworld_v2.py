@@ -40,7 +40,7 @@ def test_ml_splits_are_the_librarys_own_lists(name: str) -> None:
 @pytest.mark.heavy
 @pytest.mark.parametrize("task", SUITE.tasks)
 def test_layouts_begin_unsolved_and_the_expert_solves_them(task: str) -> None:
-    """At least .8 of the test layouts; docs/suites.md has the numbers."""
+    """At least .8 of the test layouts, .9 of a hard task's; docs/suites.md has the numbers."""
     simulator = simulator_of(SUITE).open_task(SUITE.task(task))
     expert, solved = simulator.expert(), 0
     layouts = SUITE.layouts(task, "test")
@@ -54,4 +54,5 @@ def test_layouts_begin_unsolved_and_the_expert_solves_them(task: str) -> None:
                 assert step > 0, "solved by its first state"
                 solved += 1
                 break
-    assert solved >= 0.8 * len(layouts)
+    hard = task in SUITE.split("unseen-hard").test
+    assert solved >= (0.9 if hard else 0.8) * len(layouts)
