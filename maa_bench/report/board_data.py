@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, MetricSet, ProtocolInfo, RunRecord
+from maa_bench.record import AGGREGATE, MetricSet, RunRecord
 from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
-from maa_bench.report.curves import Axis, Family, families
-from maa_bench.report.tables import SELECTING, group_key, in_order, method_labels, place, protocol_text
+from maa_bench.report.curve_tables import SETTINGS
+from maa_bench.report.curves import Axis
+from maa_bench.report.order import entries
+from maa_bench.report.tables import SELECTING, group_key, in_order, key_of, method_labels, place, protocol_text
 from maa_bench.results import CANDIDATES, RECORD
 
 FORMAT = 1
@@ -37,39 +39,29 @@ LIFT = (
     "tasks, 1 is the expert."
 )
 
-UNITS = {
-    "shots": "prompts a task",
-    "prompt_noise": "noise on prompts, in standard deviations of each dimension",
-    "dropped_steps": "share of the prompts' steps dropped",
-    "prompt_steps": "steps of a prompt that are shown",
-    "action_noise": "action noise while prompts were collected, in action units",
-    "mass": "mass: largest factor",
-    "friction": "friction: largest factor",
-    "damping": "damping: largest factor",
-    "gain": "actuator gain: largest factor",
-    "prompt_source": "whose trajectories the prompts are",
-    "test_layouts": "layout set that is tested on",
-}
-"""What stands under an axis, by setting; the setting's own name where it is not here."""
+Lifts = Mapping[str, Number | None]
+"""By `key_of` the record."""
 
 
-def board_data(records: Iterable[RunRecord]) -> Board:
-    """All records as the page shows them, in an order that they alone decide.
+def board_data(records: Iterable[RunRecord], lifts: Lifts | None = None) -> Board:
+    """All records as the page shows them, in the leaderboard's order.
 
     Args:
         records: at least one, in any order.
+        lifts: of the records that have one.
 
     Raises:
         RecordError: a condition that names no setting (`curves.families`).
     """
     by_key: dict[str, list[RunRecord]] = {}
-    for record in records:
+    for record in sorted(records, key=key_of):
         by_key.setdefault(group_key(record), []).append(record)
-    every = [record for key in sorted(by_key) for record in by_key[key]]
-    joined = families(every)
-    family_of = {group_key(r): i for i, family in enumerate(joined) for r in _members(family)}
-    groups = [_group(in_order(by_key[key]), family_of[key], key) for key in sorted(by_key)]
-    groups.sort(key=lambda group: _place(group, joined))
+    made = entries([record for group in by_key.values() for record in group])
+    family_of: dict[str, int] = {}
+    for i, entry in enumerate(made):
+        for condition in entry.family.conditions:
+            family_of.setdefault(group_key(condition[0]), i)
+    groups = [_group(in_order(by_key[key]), i, key, lifts or {}) for key, i in family_of.items()]
     for same in _alike(groups):
         for group in same:
             group["protocol"] += f" #{group['id']}"
@@ -79,8 +71,7 @@ def board_data(records: Iterable[RunRecord]) -> Board:
         "lift": LIFT,
         "steps_to_success": str(MetricSet.model_fields["steps_to_success"].description),
         "references": list(REFERENCES),
-        "default": _default(groups)["id"],
-        "families": [[_axis(axis) for axis in family.axes] for family in joined],
+        "families": [[_axis(axis) for axis in entry.family.axes] for entry in made],
         "groups": groups,
     }
 
@@ -100,17 +91,7 @@ def board_json(board: Board) -> str:
     return f'{compact(head)[:-1]},"groups":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
-def row_id(record: RunRecord) -> str:
-    """`<method>/<run_id>`: a record's folder below `results/`, so no other record has it."""
-    return f"{record.method.name}/{record.run_id}"
-
-
-def _members(family: Family) -> list[RunRecord]:
-    on_axes = (r for axis in family.axes for line in axis.lines for r in line.records if r is not None)
-    return [*family.base, *on_axes]
-
-
-def _group(records: Sequence[RunRecord], family: int, key: str) -> Group:
+def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Lifts) -> Group:
     """One group, its records `in_order`."""
     first = records[0]
     protocol, dataset, suite = first.protocol, first.dataset, first.suite
@@ -135,8 +116,8 @@ def _group(records: Sequence[RunRecord], family: int, key: str) -> Group:
         "settings": protocol.settings(),
         "tasks": list(first.split.test),
         "rows": [
-            _row(record, label, lift)
-            for record, label, lift in zip(records, method_labels(records), _lifts(records), strict=True)
+            _row(record, label, lifts.get(key_of(record)))
+            for record, label in zip(records, method_labels(records), strict=True)
         ],
     }
 
@@ -147,7 +128,7 @@ def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
     steps = record.metrics.aggregate.steps_to_success
     sets = dict(record.metric_sets())
     return {
-        "id": row_id(record),
+        "id": key_of(record),
         "method": method.name,
         "run_id": record.run_id,
         "label": label,
@@ -215,17 +196,6 @@ def _href(record: RunRecord, name: str) -> str | None:
     return "/".join((RESULTS, *parts))
 
 
-def _lifts(records: Sequence[RunRecord]) -> list[Number | None]:
-    """(n_records,) `LIFT` of each; null where the group has not exactly one record of each reference."""
-    floor, ceiling = ([r for r in records if r.method.name == name] for name in REFERENCES)
-    if len(floor) != 1 or len(ceiling) != 1:
-        return [None] * len(records)
-    low, high = (one[0].metrics.aggregate.mean.value for one in (floor, ceiling))
-    if high == low:
-        return [None] * len(records)
-    return [[round((r.metrics.aggregate.mean.value - low) / (high - low), 6)] for r in records]
-
-
 def _number(values: MetricSet, metric: str) -> Number:
     cell = values[metric]
     return [cell.value, *cell.ci]
@@ -238,33 +208,14 @@ def _kind(metric: str) -> str:
 def _axis(axis: Axis) -> AxisData:
     return {
         "setting": axis.setting,
-        "label": UNITS.get(axis.setting, axis.setting),
+        "label": SETTINGS.get(axis.setting, axis.setting),
         "base": axis.base,
         "values": list(axis.values),
         "lines": [
-            {"method": line.method, "rows": [None if r is None else row_id(r) for r in line.records]}
+            {"method": line.method, "rows": [None if r is None else key_of(r) for r in line.records]}
             for line in axis.lines
         ],
     }
-
-
-def _place(group: Group, joined: Sequence[Family]) -> tuple[Any, ...]:
-    """Suites by name, the newest version first; of a family's conditions the base first, then along its axes."""
-    stem, _, version = group["suite"].rpartition("-v")
-    suite = (stem, -int(version)) if version.isdecimal() else (group["suite"], 0)
-    along = [
-        (axis.setting, axis.values.index(group["settings"][axis.setting]))
-        for axis in joined[group["family"]].axes
-        if group["condition"].startswith(f"{axis.setting}=")
-    ]
-    return (*suite, group["split"], group["dataset"], group["protocol"], _settings_order(along), group["id"])
-
-
-def _settings_order(along: list[tuple[str, int]]) -> tuple[int, int]:
-    if not along:
-        return (-1, 0)
-    setting, value = along[0]
-    return list(ProtocolInfo.model_fields).index(setting), value
 
 
 def _alike(groups: Sequence[Group]) -> list[list[Group]]:
@@ -275,17 +226,6 @@ def _alike(groups: Sequence[Group]) -> list[list[Group]]:
 
     times = Counter(map(labels, groups))
     return [[group for group in groups if labels(group) == name] for name, count in times.items() if count > 1]
-
-
-def _default(groups: Sequence[Group]) -> Group:
-    """The headline: split `unseen` and `standard-v1` where they are there; of what remains the group of most records.
-
-    Of equals the first: `max` keeps it.
-    """
-    return max(
-        groups, key=lambda g: (g["split"] == "unseen", g["protocol"] == "standard-v1", g["condition"] in ("", "base"),
-                               len(g["rows"]))
-    )  # fmt: skip
 
 
 def _listed(tasks: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ class Row(TypedDict):
         kind: one of `KINDS`.
         metrics: of the aggregate, by metric; null where there is nothing to select from.
         tasks: by metric, the numbers of the group's test tasks in their order; null as above.
-        lift: null where the group lacks `random_seen` or `expert`, or they are equal.
+        lift: null where there is none, as in a group without `random_seen` or `expert`.
         steps_to_success: environment steps; null where nothing succeeded.
         cost: `parameters` (numbers), `fit_s`, `adapt_s` (seconds), `test_env_steps` (of one training seed, the mean of
             all), `peak_mb` (10^6 bytes); null where unknown.
@@ -94,13 +94,12 @@ class AxisData(TypedDict):
 
 
 class Board(TypedDict):
-    """Everything. `default` is the `id` of the group to show first, `families` the axes by `Group.family`."""
+    """Everything. The first group is the headline; `families` are the axes, by `Group.family`."""
 
     format: int
     metrics: list[MetricAbout]
     lift: str
     steps_to_success: str
     references: list[str]
-    default: str
     families: list[list[AxisData]]
     groups: list[Group]

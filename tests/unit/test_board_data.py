@@ -46,7 +46,6 @@ def test_a_group_a_condition_the_base_first_then_along_the_axes(board: Board) ->
     assert {group["protocol"] for group in board["groups"]} == {"synthetic-v1"}
     for group in board["groups"]:
         assert sorted(row["method"] for row in group["rows"]) == sorted(METHODS)
-    assert board["default"] == board["groups"][0]["id"]
 
 
 def test_every_number_is_the_record_s_own(board: Board, records: list[RunRecord]) -> None:
@@ -74,32 +73,18 @@ def test_a_method_of_one_policy_has_no_metric_that_selects(board: Board) -> None
     assert [name for name, cell in row["metrics"].items() if cell is not None] == ["mean", "qualified_rate"]
 
 
-def test_lift_is_zero_for_the_floor_and_one_for_the_expert(board: Board) -> None:
-    by_id = rows(board)
-    assert by_id["random_seen/synthetic-base"]["lift"] == [0.0]
-    assert by_id["expert/synthetic-base"]["lift"] == [1.0]
-    low, own, high = (
-        (by_id[f"{name}/synthetic-base"]["metrics"]["mean"] or [])[0]
-        for name in ("random_seen", "bc_on_prompts", "expert")
+def test_lift_is_what_was_given(records: list[RunRecord]) -> None:
+    given = {"bc_on_prompts/synthetic-base": [0.25, -0.125, 0.5], "random_seen/synthetic-base": None}
+    lifts = {row: found["lift"] for row, found in rows(board_data(records, given)).items() if found["lift"] is not None}
+    assert lifts == {"bc_on_prompts/synthetic-base": [0.25, -0.125, 0.5]}
+
+
+def test_a_method_that_stands_twice_is_told_apart() -> None:
+    one, again = (
+        RunRecord.model_validate(condition("base", "random_seen").model_dump() | {"run_id": name}) for name in "ab"
     )
-    lift = by_id["bc_on_prompts/synthetic-base"]["lift"]
-    assert lift is not None
-    assert lift[0] == pytest.approx((own - low) / (high - low), abs=1e-6)
-
-
-@pytest.mark.parametrize("lacking", ["random_seen", "expert"])
-def test_no_lift_without_floor_or_ceiling(lacking: str) -> None:
-    some = [condition("base", name) for name in METHODS if name != lacking]
-    assert {row["lift"] is None for row in rows(board_data(some)).values()} == {True}
-
-
-def test_no_lift_where_two_records_could_be_the_floor() -> None:
-    some = [condition("base", name) for name in METHODS]
-    again = changed(condition("base", "random_seen"))
-    again = RunRecord.model_validate(again.model_dump() | {"run_id": "again"})
-    found = rows(board_data([*some, again]))
-    assert {row["lift"] is None for row in found.values()} == {True}
-    assert found["random_seen/again"]["label"] == "random_seen (again)"
+    found = rows(board_data([one, again, condition("base", "expert")]))
+    assert {row["label"] for row in found.values()} == {"random_seen (a)", "random_seen (b)", "expert"}
 
 
 def test_axes_name_the_rows_of_their_points(board: Board) -> None:
@@ -153,17 +138,27 @@ def test_groups_that_share_all_names_are_told_apart() -> None:
     assert all(group["protocol"].endswith(f"#{group['id']}") for group in groups)
 
 
-def test_newest_suite_first_and_the_headline_is_unseen_under_the_standard() -> None:
+def test_the_headline_is_the_newest_suite_s_unseen_split_under_the_standard() -> None:
     one, _ = sample()
-    old = changed(one, suite={"name": "toy-v2"})
-    new = changed(one, suite={"name": "toy-v10"})
-    seen = changed(one, suite={"name": "toy-v10"}, split={"name": "seen"}, protocol={"name": "standard-v1"})
-    standard = changed(one, suite={"name": "toy-v2"}, protocol={"name": "standard-v1", "condition": "base"})
-    board = board_data([old, new, seen, standard])
-    suites = [group["suite"] for group in board["groups"]]
-    assert suites == ["toy-v10", "toy-v10", "toy-v2", "toy-v2"]
-    first = next(group for group in board["groups"] if group["id"] == board["default"])
-    assert (first["suite"], first["split"], first["protocol"]) == ("toy-v2", "unseen", "standard-v1")
+    standard = {"name": "standard-v1", "condition": "base"}
+    old = changed(one, suite={"name": "toy-v2"}, protocol=standard)
+    new = changed(one, suite={"name": "toy-v10"}, protocol=standard)
+    seen = changed(one, suite={"name": "toy-v10"}, split={"name": "seen"}, protocol=standard)
+    noisy = changed(one, suite={"name": "toy-v10"}, protocol={"name": "noisy-v1", "condition": "base"})
+    groups = board_data([old, noisy, seen, new])["groups"]
+    assert [(group["suite"], group["split"], group["protocol"]) for group in groups] == [
+        ("toy-v10", "unseen", "standard-v1"),
+        ("toy-v10", "unseen", "noisy-v1"),
+        ("toy-v10", "seen", "standard-v1"),
+        ("toy-v2", "unseen", "standard-v1"),
+    ]
+
+
+def test_a_point_that_fits_two_bases_stands_in_one_group() -> None:
+    one = condition("base", "bc_on_prompts")
+    other = changed(RunRecord.model_validate(one.model_dump() | {"run_id": "other"}), protocol={"shots": 16})
+    groups = board_data([one, other, condition("shots=1", "bc_on_prompts")])["groups"]
+    assert len(groups) == 3
 
 
 def test_links_go_into_the_results_only(board: Board) -> None:

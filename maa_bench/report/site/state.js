@@ -40,7 +40,7 @@ function writeState(state) {
  * choose from at each step.
  */
 function chooseGroup(wanted) {
-  const first = board.groups.find((group) => group.id === board.default);
+  const [first] = board.groups;
   let left = board.groups;
   const options = {};
   for (const key of GROUP_KEYS) {
