@@ -107,6 +107,7 @@ def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Lifts) ->
     return {
         "id": hashlib.sha256(key.encode()).hexdigest()[:10],
         "suite": suite.name,
+        "layouts_sha256": suite.layouts_sha256,
         "split": first.split.name,
         "dataset": dataset.id,
         "protocol": protocol.name or protocol_text(first),

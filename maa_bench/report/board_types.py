@@ -65,6 +65,7 @@ class Group(TypedDict):
 
     id: str
     suite: str
+    layouts_sha256: str
     split: str
     dataset: str
     protocol: str

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from board_samples import HOSTILE, METHODS, conditions, hostile_record
 from devtools import CHROMIUM, Browser, chromium
+from record_samples import sample
 
 from maa_bench.record import RunRecord
 from maa_bench.report.board_data import board_data
@@ -37,7 +38,8 @@ def board() -> Board:
     records = conditions()
     seen = [r.model_copy(update={"split": r.split.model_copy(update={"name": "seen"}), "run_id": f"{r.run_id}-seen"})
             for r in records if r.protocol.condition == "base"]  # fmt: skip
-    return board_data([*records, *(RunRecord.model_validate(r.model_dump()) for r in seen)])
+    plain = sample("synthetic_generator", run_id="synthetic-plain")[0]  # Another protocol, without a name.
+    return board_data([*records, plain, *(RunRecord.model_validate(r.model_dump()) for r in seen)])
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,13 @@ def test_a_card_opens_with_everything_and_escape_closes_it(opened: Browser) -> N
     opened.wait(f"!{CARD}.open")
     assert "card=" not in opened.run("location.hash")
     assert opened.run("document.activeElement.textContent") == "synthetic_generator", "the focus is back"
+
+
+def test_a_card_shows_the_curves_of_other_protocols_on_the_same_suite_and_split(opened: Browser, board: Board) -> None:
+    plain = next(group for group in board["groups"] if group["condition"] == "")
+    choose(opened, "choose-protocol", plain["protocol"])
+    opened.click("#table .open")
+    assert "mean over shots, synthetic-v1" in opened.run(f"{CARD}.innerText")
 
 
 def test_the_card_s_cost_can_be_chosen(opened: Browser) -> None:

@@ -119,10 +119,18 @@ function byTask(state, row) {
 
 const CURVE_CONTROLS = ["random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert"];
 
+/** The axes of every protocol that was run on the group's suite, split and dataset; the group's own protocol first. */
+function axesOf(group) {
+  const keys = ["suite", "layouts_sha256", "split", "dataset"];
+  const alike = board.groups.filter((each) => keys.every((key) => each[key] === group[key]));
+  const names = new Map([[group.family, group.protocol], ...alike.map((each) => [each.family, each.protocol])]);
+  return [...names].flatMap(([family, protocol]) => board.families[family].map((axis) => ({ protocol, axis })));
+}
+
 /** A chart for every axis that this row's method has more than one point on. */
 function curves(state, row, width) {
-  return board.families[state.group.family].flatMap((axis) => {
-    const metric = shownMetric(state, row);
+  const metric = shownMetric(state, row);
+  return axesOf(state.group).flatMap(({ protocol, axis }) => {
     const cellOf = (row) => row.metrics[metric] || row.metrics[board.metrics[0].name];
     const cellsOf = (line) => line.rows.map((id) => id && cellOf(rowById.get(id)));
     const own = axis.lines.find((line) => line.method === row.method);
@@ -136,7 +144,7 @@ function curves(state, row, width) {
     const description = `${metric} of ${own.method} and controls over ${axis.label}; numbers below`;
     return [
       section(
-        `${metricHeader(metric)} over ${axis.setting}`,
+        [`${metricHeader(metric)} over ${axis.setting}, `, quoted(protocol)],
         curveChart(axis, lines, width, description),
         legend([...lines].reverse()),
         curveNumbers(axis, [...lines].reverse())
