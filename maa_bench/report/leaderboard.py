@@ -11,6 +11,7 @@ from pathlib import Path
 from maa_bench.errors import RecordError
 from maa_bench.files import write_bytes
 from maa_bench.record import RunRecord
+from maa_bench.report.board_data import board_data, board_json
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.gallery import FOLDER, KINDS, figures_of
 from maa_bench.report.index import index_page
@@ -18,12 +19,14 @@ from maa_bench.report.long_table import LONG_COLUMNS, long_rows
 from maa_bench.report.order import entries
 from maa_bench.report.paper import paper_tables
 from maa_bench.report.render import csv_text
+from maa_bench.report.site import PAGE, page
 from maa_bench.report.tables import Cell, in_order
 from maa_bench.results import FAILURES, RECORD, load_record
 
 INDEX = "index.md"
 TABLE = "table.csv"
 PAPER = "table.tex"
+BOARD = "leaderboard.json"
 
 
 def read_results(results_dir: Path) -> list[RunRecord]:
@@ -72,7 +75,8 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
     Raises:
         RecordError: as `read_results`; nothing is written then.
     """
-    made = entries(read_results(results_dir))
+    records = read_results(results_dir)
+    made = entries(records)
     evidence = Evidence(results_dir)
     lifts: dict[str, Cell] = {}
     for entry in made:
@@ -80,12 +84,14 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
             lifts |= evidence.lifts(entry.family.base)
     drawn = {entry.slug: figures_of(entry, evidence) for entry in made} if figures else {}
     shown = {slug: [name for name in files if name.endswith(".svg")] for slug, files in drawn.items()}
-    rows = [row for entry in made for records in entry.family.conditions for row in long_rows(in_order(records), lifts)]
+    rows = [row for entry in made for group in entry.family.conditions for row in long_rows(in_order(group), lifts)]
     contents = {
         INDEX: index_page(made, lifts, shown).encode(),
         TABLE: csv_text([LONG_COLUMNS, *rows]).encode(),
         PAPER: paper_tables(made, lifts, PAPER).encode(),
     }
+    board = board_data(records, lifts)
+    contents |= {BOARD: board_json(board).encode(), PAGE: page(board).encode()}
     contents |= {f"{FOLDER}/{name}": content for files in drawn.values() for name, content in files.items()}
     for name, content in contents.items():
         write_bytes(out_dir / name, content)
