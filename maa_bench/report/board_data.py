@@ -18,7 +18,17 @@ from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Numbe
 from maa_bench.report.curve_tables import SETTINGS
 from maa_bench.report.curves import Axis
 from maa_bench.report.order import entries
-from maa_bench.report.tables import SELECTING, group_key, in_order, key_of, method_labels, place, protocol_text
+from maa_bench.report.tables import (
+    SELECTING,
+    Cell,
+    Measured,
+    group_key,
+    in_order,
+    key_of,
+    method_labels,
+    place,
+    protocol_text,
+)
 from maa_bench.results import CANDIDATES, RECORD
 
 FORMAT = 1
@@ -39,16 +49,13 @@ LIFT = (
     "tasks, 1 is the expert."
 )
 
-Lifts = Mapping[str, Number | None]
-"""By `key_of` the record."""
 
-
-def board_data(records: Iterable[RunRecord], lifts: Lifts | None = None) -> Board:
+def board_data(records: Iterable[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Board:
     """All records as the page shows them, in the leaderboard's order.
 
     Args:
         records: at least one, in any order.
-        lifts: of the records that have one.
+        lifts: by `key_of` the record; it has none if it is not here, or a text here.
 
     Raises:
         RecordError: a condition that names no setting (`curves.families`).
@@ -91,7 +98,7 @@ def board_json(board: Board) -> str:
     return f'{compact(head)[:-1]},"groups":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
-def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Lifts) -> Group:
+def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Mapping[str, Cell]) -> Group:
     """One group, its records `in_order`."""
     first = records[0]
     protocol, dataset, suite = first.protocol, first.dataset, first.suite
@@ -117,7 +124,7 @@ def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Lifts) ->
         "settings": protocol.settings(),
         "tasks": list(first.split.test),
         "rows": [
-            _row(record, label, lifts.get(key_of(record)))
+            _row(record, label, _lift(lifts.get(key_of(record))))
             for record, label in zip(records, method_labels(records), strict=True)
         ],
     }
@@ -195,6 +202,13 @@ def _href(record: RunRecord, name: str) -> str | None:
     if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in parts):
         return None
     return "/".join((RESULTS, *parts))
+
+
+def _lift(cell: Cell | None) -> Number | None:
+    """Six decimals, as in a record: fewer than the last bits in which two machines' sums differ."""
+    if isinstance(cell, float):
+        return [round(cell, 6)]
+    return [round(x, 6) for x in (cell.value, *cell.ci)] if isinstance(cell, Measured) else None
 
 
 def _number(values: MetricSet, metric: str) -> Number:

@@ -15,6 +15,7 @@ from maa_bench.metrics import METRICS
 from maa_bench.record import RunRecord
 from maa_bench.report.board_data import RESULTS, board_data, board_json
 from maa_bench.report.board_types import Board, Row
+from maa_bench.report.tables import NOTHING, Cell, Ranged
 
 
 def rows(board: Board) -> dict[str, Row]:
@@ -74,9 +75,16 @@ def test_a_method_of_one_policy_has_no_metric_that_selects(board: Board) -> None
 
 
 def test_lift_is_what_was_given(records: list[RunRecord]) -> None:
-    given = {"bc_on_prompts/synthetic-base": [0.25, -0.125, 0.5], "random_seen/synthetic-base": None}
+    given: dict[str, Cell] = {
+        "bc_on_prompts/synthetic-base": Ranged(0.25, (-0.125, 1 / 3)),
+        "synthetic_meta/synthetic-base": 0.5,
+        "random_seen/synthetic-base": NOTHING,
+    }
     lifts = {row: found["lift"] for row, found in rows(board_data(records, given)).items() if found["lift"] is not None}
-    assert lifts == {"bc_on_prompts/synthetic-base": [0.25, -0.125, 0.5]}
+    assert lifts == {
+        "bc_on_prompts/synthetic-base": [0.25, -0.125, 0.333333],
+        "synthetic_meta/synthetic-base": [0.5],
+    }
 
 
 def test_a_method_that_stands_twice_is_told_apart() -> None:

@@ -1,4 +1,4 @@
-"""The leaderboard as one static page: `leaderboard/site/index.html`, with its style, its script and its data inside.
+"""The leaderboard as one static page, with its style, its script and its data inside.
 
 It works from `file://`, asks nothing of any server and needs no build step. Everything that comes from records is data:
 it lies in a script element of type `application/json`, escaped so that no text can end it, and the page's script turns
@@ -14,25 +14,14 @@ import html
 import json
 import re
 from importlib import resources
-from pathlib import Path
 
-from maa_bench.files import write_bytes
 from maa_bench.report.board_types import Board
 
-PAGE = "index.html"
+PAGE = "site/index.html"
+"""The page's place in the leaderboard's folder; its links depend on it."""
+
 _SCRIPTS = ("dom.js", "state.js", "charts.js", "table.js", "card.js", "main.js")
 """In the order in which they need each other; they become one script."""
-
-
-def write_site(board: Board, folder: Path) -> Path:
-    """Write the page into `folder`, whole or not at all.
-
-    Returns:
-        The page's path.
-    """
-    path = folder / PAGE
-    write_bytes(path, page(board).encode())
-    return path
 
 
 def page(board: Board) -> str:
