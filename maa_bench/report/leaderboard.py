@@ -79,9 +79,8 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
     made = entries(records)
     evidence = Evidence(results_dir)
     lifts: dict[str, Cell] = {}
-    for entry in made:
-        if entry.family.base:
-            lifts |= evidence.lifts(entry.family.base)
+    for group in (group for entry in made for group in entry.family.conditions):
+        lifts |= evidence.lifts(group)
     drawn = {entry.slug: figures_of(entry, evidence) for entry in made} if figures else {}
     shown = {slug: [name for name in files if name.endswith(".svg")] for slug, files in drawn.items()}
     rows = [row for entry in made for group in entry.family.conditions for row in long_rows(in_order(group), lifts)]

@@ -100,8 +100,9 @@ def hostile_record(text: str) -> RunRecord:
 
 def write_conditions(results: Path) -> None:
     """Records with their episodes on disk, for what reads a folder of results."""
-    for method in METHODS:
-        table = episode_table(episode_rows(method, candidates=1 if method == "expert" else 4))
+    for method, (_, _, rate) in METHODS.items():
+        rows = episode_rows(method, candidates=1 if method == "expert" else 4, success=rate)
+        table = episode_table(rows)
         for label in CONDITIONS[:2]:
             record = condition(label, method)
             record = make_record(table, method=record.method, run_id=record.run_id, protocol=record.protocol)
