@@ -28,7 +28,7 @@ def leaderboard(
         bool, typer.Option("--figures/--no-figures", help="Draw figures, or leave them as they are.")
     ] = True,
 ) -> None:
-    """Make a page, tables (CSV, LaTeX) and figures of all run records."""
+    """Make a page, a site, tables (CSV, LaTeX, JSON) and figures of all run records."""
     from maa_bench.report.leaderboard import build_leaderboard
 
     for path in build_leaderboard(results_dir, out, figures):
