@@ -1,4 +1,4 @@
-"""The transfer matrix: its numbers against a plain loop, its rule, its files, and the one that is committed."""
+"""The transfer matrix: its numbers against a plain loop, its rule, its files, its verb."""
 
 from __future__ import annotations
 
