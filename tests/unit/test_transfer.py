@@ -1,4 +1,4 @@
-"""The transfer matrix: its numbers against a plain loop, its rule, its files, and the one that is committed."""
+"""The transfer matrix: its numbers against a plain loop, its rule, its files, its verb."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from maa_bench.progress import Progress
 from maa_bench.report import transfer as report
 from maa_bench.report.transfer import read_matrix, summary_rows, to_csv, write_matrix
 from maa_bench.simulators import opened_task, step_until_success
-from maa_bench.suite import load_suite
-from maa_bench.transfer import LAYOUT_SET, Source, TransferMatrix, TransferSettings, chosen_checkpoints, transfer_matrix
+from maa_bench.transfer import Source, TransferMatrix, TransferSettings, chosen_checkpoints, transfer_matrix
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "transfer" / "metaworld-v2.unseen.json"
 SETTINGS = TransferSettings(checkpoints=2, layouts=3)
 
 
@@ -219,21 +217,3 @@ def test_what_cannot_be_is_refused(
 def test_settings_below_one_are_refused() -> None:
     with pytest.raises(ProtocolError, match="--checkpoints must be at least 1"):
         TransferSettings(checkpoints=0)
-
-
-def test_the_committed_matrix_is_of_the_suite_and_gives_its_hard_split() -> None:
-    found, suite = read_matrix(COMMITTED), load_suite("metaworld-v2")
-    assert (found.suite, found.layouts_sha256) == (suite.name, suite.layouts_sha256)
-    assert found.tasks == tuple(suite.tasks)
-    assert found.train_tasks == suite.split("unseen-hard").train
-    assert LAYOUT_SET == "train"
-    unseen_hard = suite.split("unseen-hard").test
-    columns = [found.tasks.index(task) for task in unseen_hard]
-    assert not found.successes[:, columns].any()
-    assert (found.expert[columns] >= 0.9).all()
-    assert set(unseen_hard) <= set(found.hard)
-
-
-def test_the_committed_csv_and_json_say_the_same() -> None:
-    assert COMMITTED.with_suffix(".csv").read_text(encoding="utf-8") == to_csv(read_matrix(COMMITTED))
-    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == read_matrix(COMMITTED).to_json()
