@@ -12,7 +12,8 @@ from maa_bench.metrics import Float64
 from maa_bench.record import RunRecord
 from maa_bench.report.tables import Cell, Ranged, in_order, key_of, method_labels
 from maa_bench.results import load_candidate_rows, load_episodes
-from maa_bench.stats.joint import lift, mean_of_tasks, resample_together
+from maa_bench.stats.joint import lift
+from maa_bench.stats.resampling import mean_of_tasks, resample
 
 FLOOR, CEILING = "random_seen", "expert"
 
@@ -40,7 +41,10 @@ class Evidence:
         if len(ends) < 2:
             return {}
         grids = {label: self.grid(record) for record, label in zip(ordered, labels, strict=True)}
-        means = {label: mean_of_tasks(tasks) for label, tasks in resample_together(grids).items()}
+        means = {
+            label: mean_of_tasks({task: metrics["mean"] for task, metrics in tasks.items()})
+            for label, tasks in resample(grids).items()
+        }
         floor, ceiling = means[ends[FLOOR]], means[ends[CEILING]]
         found: dict[str, Cell] = {}
         for record, label in zip(ordered, labels, strict=True):

@@ -45,7 +45,9 @@ def steps_to_success(
     if not boots:
         return points, None
     # A resample without any success of a task says nothing of its speed.
-    aggregate = np.nanmean([boot for _, boot in boots], axis=0)
+    resampled = np.array([boot for _, boot in boots])
+    known = ~np.isnan(resampled)
+    aggregate = _ratio(np.where(known, resampled, 0).sum(axis=0), known.sum(axis=0))
     return points, _estimate(float(np.mean([point for point, _ in boots])), aggregate)
 
 
@@ -61,8 +63,13 @@ def _resampled(name: str, first: Int, resamples: int) -> Float64:
     b = np.arange(resamples)[:, None, None]
     steps = (layouts @ np.maximum(flat, 0).T)[b, rows].sum(axis=(1, 2))
     successes = (layouts @ (flat > 0).T.astype(np.float64))[b, rows].sum(axis=(1, 2))
-    means: Float64 = np.divide(steps, successes, out=np.full(resamples, np.nan), where=successes > 0)
-    return means
+    return _ratio(steps, successes)
+
+
+def _ratio(total: Float64, number: Float64 | Int) -> Float64:
+    """total / number, NaN where there is none."""
+    out: Float64 = np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+    return out
 
 
 def _estimate(point: float, resampled: Float64) -> Estimate:

@@ -229,7 +229,8 @@ def test_an_interrupted_rewrite_leaves_the_old_record(folder: Path, monkeypatch:
     ],
 )
 def test_episodes_of_another_run_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    record, table = sample(**changes)
+    table = episode_table(episode_rows())
+    record = make_record(table, **changes)
     with pytest.raises(RecordError, match=message):
         write_record(tmp_path / "run-1", record, table)
     assert list(tmp_path.iterdir()) == []

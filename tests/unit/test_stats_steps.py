@@ -28,6 +28,14 @@ def test_nothing_succeeds() -> None:
     assert steps_to_success({"never": np.full((2, 3, 4), -1)}) == ({"never": None}, None)
 
 
+@pytest.mark.filterwarnings("error")
+def test_resamples_without_a_success_are_left_out_without_a_word() -> None:
+    first = np.full((1, 6, 6), -1)
+    first[0, 0, 0] = 40
+    _, estimate = steps_to_success({"t": first, "u": first})
+    assert estimate == (40, 40, 40)
+
+
 def test_the_interval_of_one_agent_is_that_of_a_mean() -> None:
     """One candidate on many layouts, always successful: mean +- 1.96 s / sqrt(n)."""
     first = np.random.default_rng(3).integers(50, 150, (1, 1, 400))
