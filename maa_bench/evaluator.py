@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from maa_bench.conditions import STANDARD, Conditions
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import one_line
 from maa_bench.execution import Report
@@ -19,7 +20,7 @@ from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
 from maa_bench.policy import PolicySpec
 from maa_bench.resources import peak_mb, restart_peak
-from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success
+from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success, under
 from maa_bench.suite import load_suite
 
 VERSION = 3
@@ -59,6 +60,7 @@ class EpisodeJob:
         indices: which of `agents`.
         layouts: (layout set, number of its first layouts) in order.
         candidates: their numbers in the cell; default: `indices`.
+        conditions: which frozen layouts are "test", and the dynamics of every layout.
     """
 
     suite: str
@@ -67,6 +69,7 @@ class EpisodeJob:
     indices: tuple[int, ...]
     layouts: tuple[tuple[str, int], ...]
     candidates: tuple[int, ...] = ()
+    conditions: Conditions = STANDARD
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -76,22 +79,23 @@ class EpisodeJob:
         restart_peak()
         started = time.monotonic()
         suite = load_suite(self.suite)
-        simulator = opened_task(suite, self.task)
         names = layout_names(self.layouts)
-        layouts = [suite.layouts(self.task, layout_set)[i] for layout_set, i in names]
+        starts = [self.conditions.start(suite, self.task, *name) for name in names]
         first = np.full((len(self.indices), len(names)), -1, np.int64)
         failures: list[FailedEpisode] = []
         total = 0
-        for row, (index, candidate) in enumerate(zip(self.indices, self.candidates, strict=True)):
-            report(step_name(candidate), 0, 0)
-            agent = _agent(self.agents, index, suite.policy)
-            for column, (name, layout) in enumerate(zip(names, layouts, strict=True)):
-                try:
-                    first[row, column], steps = _episode(simulator, agent, layout, suite.horizon)
-                except EpisodeError as error:
-                    failures.append(FailedEpisode(candidate, *name, one_line(error.reason)))
-                    steps = error.steps
-                total += steps
+        with under(opened_task(suite, self.task)) as simulator:
+            for row, (index, candidate) in enumerate(zip(self.indices, self.candidates, strict=True)):
+                report(step_name(candidate), 0, 0)
+                agent = _agent(self.agents, index, suite.policy)
+                for column, (name, start) in enumerate(zip(names, starts, strict=True)):
+                    simulator.set_dynamics(start.dynamics)
+                    try:
+                        first[row, column], steps = _episode(simulator, agent, start.layout, suite.horizon)
+                    except EpisodeError as error:
+                        failures.append(FailedEpisode(candidate, *name, one_line(error.reason)))
+                        steps = error.steps
+                    total += steps
         return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb())
 
     def without(self, candidates: set[int]) -> EpisodeJob | None:
@@ -174,14 +178,16 @@ class _Checked:
         return action
 
 
-def episode_jobs(suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...]) -> list[EpisodeJob]:
+def episode_jobs(
+    suite: str, task: str, agents: Agents, layouts: tuple[tuple[str, int], ...], conditions: Conditions = STANDARD
+) -> list[EpisodeJob]:
     """Cut one task's candidates into jobs, in order."""
     jobs = []
     for start in range(0, len(agents), CHUNK):
         numbers = tuple(range(start, min(start + CHUNK, len(agents))))
         if isinstance(agents, FlatPolicies):  # send only the parameters that the job needs
             part = FlatPolicies(agents.spec, agents.params[list(numbers)])
-            jobs.append(EpisodeJob(suite, task, part, tuple(range(len(numbers))), layouts, numbers))
+            jobs.append(EpisodeJob(suite, task, part, tuple(range(len(numbers))), layouts, numbers, conditions))
         else:
-            jobs.append(EpisodeJob(suite, task, agents, numbers, layouts))
+            jobs.append(EpisodeJob(suite, task, agents, numbers, layouts, numbers, conditions))
     return jobs

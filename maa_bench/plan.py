@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from maa_bench import evaluator, fitting
+from maa_bench.conditions import Conditions
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.manifest import open_dataset
+from maa_bench.dataset.shown import BLIND
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError, MethodError, ProtocolError
 from maa_bench.files import digest
-from maa_bench.protocol import Protocol
+from maa_bench.protocol import PROMPT_SETTINGS, Protocol
 from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
 from maa_bench.software import software
 from maa_bench.suite import Split, Suite, load_suite
+
+ADDRESSED = ("shots", "candidates", "episodes", "select_episodes", "prompt_source")
+"""Settings that are in the address of a cell at any value, if they decide it. Others came later: they are only where
+they are not at their defaults, so that older cells keep their addresses."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,13 @@ class Plan:
                 )
 
     def layouts(self) -> tuple[tuple[str, int], ...]:
-        """(layout set, episodes a candidate) in the order of a cell's columns."""
+        """(layout set, episodes a candidate) in the order of a cell's columns; "test" are those that are reported."""
         return ("select", self.protocol.select_episodes), ("test", self.protocol.episodes)
+
+    @property
+    def conditions(self) -> Conditions:
+        """The layouts that "test" stands for, and the dynamics of all."""
+        return Conditions.of(self.protocol)
 
     def fit_key(self, method: LoadedMethod, train_seed: int) -> str:
         """Content address of a fit."""
@@ -195,13 +207,19 @@ def check_device(device: str) -> None:
 
 
 def _cell_key(plan: Plan, method: LoadedMethod, train_seed: int, task: str) -> str:
-    protocol = {k: v for k, v in plan.protocol.as_dict().items() if k not in ("scale", "device")}
     return digest(
         {
             "version": evaluator.VERSION,
             "fit": plan.fit_key(method, train_seed),
             "task": task,
             "horizon": plan.suite.horizon,
-            **protocol,
+            **_deciding(plan.protocol, method.card.uses),
         }
     )[:32]
+
+
+def _deciding(protocol: Protocol, uses: str) -> dict[str, Any]:
+    """The settings that decide a cell beside its fit's: what is at its default is left out, but for the first few."""
+    asked = {name: getattr(protocol, name) for name in ADDRESSED} | protocol.changed
+    unseen = PROMPT_SETTINGS if uses in BLIND else ()
+    return {name: value for name, value in asked.items() if name not in ("scale", "device", *unseen)}

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from maa_bench.errors import DataError
 from maa_bench.policy import Float32
+from maa_bench.protocol import PROMPT_STEPS
 
-SEGMENT = 60
+SEGMENT = PROMPT_STEPS
 """Steps of a trajectory that a prompt shows."""
 OUTCOME = 3
 """States after the first success that a prompt shows."""

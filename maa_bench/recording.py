@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 
 def run_id(plan: Plan, method: LoadedMethod) -> str:
-    """Content address of a record: suite, split, and all of its cells' keys."""
+    """Content address of a record: suite, split, all of its cells' keys, and the protocol: conditions that a method
+    cannot tell apart share its cells, but each has a record."""
     keys = [cell.key for cell in plan.cells if cell.method is method]
-    return f"{plan.suite.name}-{plan.split.name}-{digest(keys)[:10]}"
+    return f"{plan.suite.name}-{plan.split.name}-{digest([keys, plan.protocol.as_dict()])[:10]}"
 
 
 def record_of(

@@ -204,7 +204,9 @@ class Campaign:
             made = fitted.generated[cell.task]
             first = np.full((len(made.agents), len(self._layouts)), -1, np.int64)
             pending = _Pending(cell, made, first, len(made.agents))
-            jobs = evaluator.episode_jobs(self._plan.suite.source, cell.task, made.agents, self._plan.layouts())
+            jobs = evaluator.episode_jobs(
+                self._plan.suite.source, cell.task, made.agents, self._plan.layouts(), self._plan.conditions
+            )
             new += [self._add_episodes(job, pending) for job in jobs]
         return new
 

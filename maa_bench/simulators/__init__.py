@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -12,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench import gl
-from maa_bench.errors import SuiteError, did_you_mean
+from maa_bench.errors import ProtocolError, SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
 from maa_bench.policy import Float32
+from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
 from maa_bench.suite import Suite, Task, load_suite
 
 _MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
+_DYNAMICS = {"metaworld": SETTINGS, "toy": ("mass", "damping", "gain")}
+"""What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -96,7 +101,16 @@ class TaskSimulator(Protocol):
     def reset(self, layout: Float64) -> Float64:
         """Put the task into a frozen initial state; returns the first observation (obs_dim,) float64.
 
-        The result depends on `layout` alone, not on what was done before.
+        The result depends on `layout` and the dynamics alone, not on what was done before.
+        """
+
+    def set_dynamics(self, dynamics: Dynamics) -> None:
+        """Scale the simulator's own dynamics by these factors, from the next reset on, until others are set.
+
+        `NOMINAL` gives back its own, to the bit.
+
+        Raises:
+            ProtocolError: it has nothing that one of the factors could scale.
         """
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
@@ -189,6 +203,33 @@ def simulator_of(suite: Suite) -> Simulator:
                 f"which gives other observations: pip install {package}=={frozen}"
             )
     return module
+
+
+def served_dynamics(suite: Suite) -> tuple[str, ...]:
+    """The settings of `Dynamics` that a suite's simulator can perturb; imports no simulator."""
+    return _DYNAMICS.get(suite.simulator, ())
+
+
+def check_served(simulator: str, settings: Iterable[str]) -> None:
+    """Refuse what a simulator has nothing to scale for.
+
+    Raises:
+        ProtocolError: names the first such setting, and those that there are.
+    """
+    served = _DYNAMICS.get(simulator, ())
+    for name in settings:
+        if name not in served:
+            found = f"it can perturb {', '.join(served)}" if served else "its dynamics cannot be perturbed"
+            raise ProtocolError(f"--{name}: the simulator {simulator!r} has no {name} to perturb; {found}")
+
+
+@contextmanager
+def under(simulator: TaskSimulator) -> Iterator[TaskSimulator]:
+    """A simulator whose dynamics may be set, and are its own again afterwards: it may be open for others, too."""
+    try:
+        yield simulator
+    finally:
+        simulator.set_dynamics(NOMINAL)
 
 
 def opened_task(suite: Suite, task: str) -> TaskSimulator:

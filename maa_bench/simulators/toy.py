@@ -2,7 +2,9 @@
 
 The mass starts somewhere near the origin and must come to a goal that the observation does not show: each goal is a
 task of its own and needs other weights, so a method has to read the goal off the prompt. One step moves the mass by
-`0.05 * velocity`; the velocity follows the action with a lag of one half.
+`0.05 * velocity`; the velocity follows the action with a lag of one half. That is a mass driven by the action and
+braked by its medium, `mass v' = gain u - damping v`, in a unit of time in which a step halves what is left of the
+difference.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ import numpy.typing as npt
 from maa_bench.errors import SuiteError
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import STEPS, Float64, Pixels, Trajectory, step_trajectory, step_until_success
+from maa_bench.simulators import (
+    STEPS,
+    Float64,
+    Pixels,
+    Trajectory,
+    check_served,
+    step_trajectory,
+    step_until_success,
+)
+from maa_bench.simulators.dynamics import Dynamics
 from maa_bench.suite import LAYOUT_SETS, Task
 
 SPEED = 0.05
@@ -39,6 +50,19 @@ class PointMass:
         self.goal = np.array(goal, dtype=np.float64)
         self.reward = 0.0
         self._state = np.zeros(4)
+        self._kept = self._driven = 0.5
+        self._fastest = 1.0
+
+    def set_dynamics(self, dynamics: Dynamics) -> None:
+        """See `TaskSimulator`. The velocity of `mass v' = gain u - damping v` after a step, in closed form.
+
+        Raises:
+            ProtocolError: friction, which the medium has not.
+        """
+        check_served("toy", dynamics.perturbed)
+        self._kept = 0.5 ** (dynamics.damping / dynamics.mass)
+        self._fastest = dynamics.gain / dynamics.damping
+        self._driven = (1.0 - self._kept) * self._fastest
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: (2,) start position."""
@@ -50,7 +74,7 @@ class PointMass:
         """Observation (4,): position and velocity."""
         STEPS.taken += 1
         wanted = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
-        velocity = 0.5 * (self._state[2:] + wanted)
+        velocity = self._kept * self._state[2:] + self._driven * wanted
         position = self._state[:2] + SPEED * velocity
         self._state = np.concatenate([position, velocity])
         offset = position - self.goal
@@ -59,8 +83,8 @@ class PointMass:
         return self._state.copy(), bool(squared <= RADIUS * RADIUS)
 
     def observation_bounds(self) -> tuple[Float64, Float64]:
-        """Positions within `BOUND`, velocities within 1: two (4,) float64."""
-        high = np.array([BOUND, BOUND, 1.0, 1.0])
+        """Positions within `BOUND`, velocities within 1, or more under a larger gain: two (4,) float64."""
+        high = np.array([BOUND, BOUND, 1.0, 1.0]) * max(1.0, self._fastest)
         return -high, high
 
     def expert(self) -> Agent:

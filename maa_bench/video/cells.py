@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
+from maa_bench.conditions import Start
 from maa_bench.errors import CacheError, DrawingError, ProtocolError
 from maa_bench.method import Agent, FlatPolicies, MethodCard
 from maa_bench.plan import Plan, make_plan
@@ -56,6 +57,10 @@ class FinishedCell:
     def grid(self, count: int) -> list[Episode]:
         """The first candidates (at most `count`) on the first test layout."""
         return [self._episode(candidate, 0) for candidate in range(min(count, len(self._test())))]
+
+    def start(self, layout: int) -> Start:
+        """How the test episodes of that layout started."""
+        return self.plan.conditions.start(self.plan.suite, self.task, "test", layout)
 
     def agent(self, candidate: int, simulator: TaskSimulator) -> Agent:
         """The agent that acted.

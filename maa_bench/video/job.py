@@ -115,7 +115,7 @@ def render(cell: FinishedCell, wanted: Sequence[str], look: Look, out: Path, pro
     simulators = [module.open_task(task) for _ in range(most)]  # the candidates of a grid move side by side
     # What may fail is tried before the folder is made.
     cell.agent(0, simulators[0])
-    simulators[0].reset(cell.plan.suite.layouts(cell.task, "test")[0])
+    simulators[0].reset(cell.start(0).layout)
     simulators[0].frame(look.width, look.height)
     _check_writable(out)
     return [_write(cell, kind, episodes, simulators, look, out, progress) for kind, episodes in shown.items()]

@@ -32,7 +32,9 @@ def views(
     """
     agent = cell.agent(episode.candidate, simulator)
     agent.reset()
-    obs = simulator.reset(cell.plan.suite.layouts(cell.task, "test")[episode.layout])
+    start = cell.start(episode.layout)
+    simulator.set_dynamics(start.dynamics)
+    obs = simulator.reset(start.layout)
     yield View(episode, 0, False, simulator.frame(width, height))
     for step in range(1, episode.steps + 1):
         try:

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import STEPS, EpisodeError, Float64, Trajectory
+from maa_bench.simulators.dynamics import Dynamics
 from maa_bench.simulators.metaworld.kernel import (
     BAD_ACTION,
     NEEDS_STOCK,
@@ -102,6 +103,11 @@ class FastTask(StockTask):
         space = self.env.sawyer_observation_space
         self._bounds = np.stack([space.low, space.high]).astype(np.float64)
 
+    def set_dynamics(self, dynamics: Dynamics) -> None:
+        """See `TaskSimulator`."""
+        super().set_dynamics(dynamics)
+        self._rule[-1] = self.env.action_scale
+
     def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
         """See `TaskSimulator`."""
         nothing = np.empty((0, 39)), np.empty((0, 4), np.float32)
@@ -119,7 +125,7 @@ class FastTask(StockTask):
     def _episode(
         self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int, *traces: Any
     ) -> tuple[int, int]:
-        state = self._states.restore(layout)
+        state = self._states.restore(layout, self._dynamics.current)
         first, step = episode(
             self._mj, *self._views, self._offset, self._flags, self._rule, state.target, self._limits, self._bounds,
             state.obs, policy.packed, policy.sizes, policy.codes, horizon, after, least, *traces,

@@ -18,6 +18,7 @@ import numpy as np
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from maa_bench.simulators import Float64
+from maa_bench.simulators.dynamics import NOMINAL, Dynamics
 
 KEPT_LAYOUTS = 128
 """Reset states kept a task: all layouts of a suite (125), at about 0.2 MB each."""
@@ -90,14 +91,14 @@ class ResetStates:
 
     def __init__(self, env: Any, reset: Callable[[Float64], Float64]) -> None:
         self._env, self._reset = env, reset
-        self._states: OrderedDict[bytes, ResetState] = OrderedDict()
+        self._states: OrderedDict[tuple[Dynamics, bytes], ResetState] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def restore(self, layout: Float64) -> ResetState:
-        """Put the environment into the state that a reset to this layout leaves."""
-        key = np.asarray(layout, np.float64).tobytes()
+    def restore(self, layout: Float64, dynamics: Dynamics = NOMINAL) -> ResetState:
+        """Put the environment into the state that a reset to this layout leaves under its dynamics, which are given."""
+        key = dynamics, np.asarray(layout, np.float64).tobytes()
         state = self._states.get(key)
         model, data = self._env.model, self._env.data
         if state is None:

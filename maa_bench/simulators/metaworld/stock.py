@@ -27,7 +27,9 @@ from maa_bench.simulators import (
     step_trajectory,
     step_until_success,
 )
+from maa_bench.simulators.dynamics import Dynamics
 from maa_bench.simulators.metaworld.drawing import Drawing
+from maa_bench.simulators.metaworld.dynamics import ModelDynamics
 from maa_bench.suite import Task
 
 BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
@@ -62,9 +64,14 @@ class StockTask:
         self.env.__dict__.pop("sawyer_observation_space", None)
         self.env._freeze_rand_vec = True
         self.env._set_task_called = True
+        self._dynamics = ModelDynamics(self.env)
         self._unstable = self.env.data.warning.number  # a view: counts since the reset, by kind of warning
         self._steps = 0
         self._drawing: Drawing | None = None
+
+    def set_dynamics(self, dynamics: Dynamics) -> None:
+        """See `TaskSimulator`; what the factors scale is said in `maa_bench.simulators.metaworld.dynamics`."""
+        self._dynamics.set(dynamics)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
