@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from maa_bench.cache import Cache, CellFailure, CellResult, dataset_folder, default_cache_dir
+from maa_bench.dataset.build import is_complete
+from maa_bench.dataset.config import DatasetPlan
+from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MethodError, ProtocolError, did_you_mean
 from maa_bench.execution import Executor
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.files import remove_leftovers
-from maa_bench.plan import Cell, Plan, make_plan
+from maa_bench.named_protocol import OWN_TO_A_RUN, SETTINGS, load_protocol
+from maa_bench.plan import Cell, Plan, make_plans
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.work import Campaign, opened_dataset
+from maa_bench.work import Campaign, ensure_dataset, opened_dataset
 
 if TYPE_CHECKING:
     from maa_bench.record import RunRecord
@@ -164,6 +168,43 @@ def run_all(
     return outcome
 
 
+def run_plans(
+    plans: Sequence[Plan], *, how: Execution, results_dir: Path, cache_dir: Path, progress: Progress
+) -> list[Outcome]:
+    """Carry plans out, one after the other, once their datasets are known to have the prompts for all of them.
+
+    Raises:
+        ProtocolError: a dataset has too few. Only that dataset was built.
+    """
+    many = len(plans) > 1
+    if many and how.overwrite != "never":
+        _check_datasets(plans, how, Cache(cache_dir), progress)
+    outcomes: list[Outcome] = []
+    for plan in plans:
+        label = f"{plan.split.name}, {plan.protocol.condition or 'base'}"
+        if many:
+            progress.note(f"{plan.suite.name}, {label} ({len(outcomes) + 1} of {len(plans)})")
+        outcome = run_all(plan, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=progress)
+        if many:
+            outcome = replace(outcome, failures=[f"{label}: {line}" for line in outcome.failures])
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _check_datasets(plans: Sequence[Plan], how: Execution, cache: Cache, progress: Progress) -> None:
+    """Open, or build, what the plans need, and look for the prompts of each plan before work on the first."""
+    opened: dict[str, CheckpointDataset] = {}
+    for plan in plans:
+        if plan.dataset_id not in opened and isinstance(plan.dataset, DatasetPlan):
+            if is_complete(plan.dataset, cache.dataset_folder(plan.dataset_id)):
+                opened[plan.dataset_id] = CheckpointDataset(cache.dataset_folder(plan.dataset_id), plan.suite)
+            else:
+                with open_executor(how, cache) as executor:
+                    opened[plan.dataset_id] = ensure_dataset(plan.dataset, cache, progress, executor)
+        if plan.dataset_id in opened:
+            plan.check_prompts(opened[plan.dataset_id])
+
+
 def _where(cell: Cell, plan: Plan) -> str:
     seed = f", seed {cell.train_seed}" if len(plan.train_seeds) > 1 else ""
     return f"{cell.method.card.name}{seed}, {cell.task}"
@@ -175,8 +216,8 @@ def run_methods(
     suite: str = "metaworld-v1",
     split: str = "unseen",
     tasks: Sequence[str] | None = None,
-    protocol: Protocol | None = None,
-    seeds: int = 1,
+    protocol: Protocol | str | Sequence[Protocol] | None = None,
+    seeds: int | None = None,
     seed: int = 0,
     dataset: str | Path | None = None,
     results_dir: str | Path = "results",
@@ -191,8 +232,9 @@ def run_methods(
         suite: name, or path of a TOML file.
         split: one of the suite's splits.
         tasks: only these of the split's test tasks.
-        protocol: shots, candidates, episodes, scale, device.
-        seeds: number of training seeds: seed, seed + 1, ...
+        protocol: shots, candidates, episodes, scale, device and all other settings; or a named protocol (or the path
+            of one), of which all conditions are run, the base first; or some conditions of one.
+        seeds: number of training seeds: seed, seed + 1, ...; default: 1, or what the named protocol asks for.
         seed: the first of them.
         dataset: id of a dataset in the cache, or a dataset's folder; default: the suite's own at the protocol's scale.
         results_dir: where records go, as `<method>/<run_id>/`.
@@ -205,30 +247,49 @@ def run_methods(
         MaaBenchError: one line that says what is wrong, where, and what to do.
     """
     how = Execution(**execution)
-    cache = Path(cache_dir) if cache_dir else None
-    given = None if dataset is None else dataset_folder(str(dataset), cache or default_cache_dir())
-    plan = make_plan(methods, suite, split, tasks, protocol, seeds, seed, given)
-    outcome = run_all(plan, how=how, results_dir=Path(results_dir), cache_dir=cache, progress=progress)
-    if outcome.incomplete:
-        raise MethodError("; ".join(outcome.failures))
-    return outcome.records
+    cache = Path(cache_dir) if cache_dir else default_cache_dir()
+    given = None if dataset is None else dataset_folder(str(dataset), cache)
+    named = load_protocol(protocol) if isinstance(protocol, str) else None
+    protocols = named.conditions() if named else _as_list(protocol)
+    seeds = seeds if seeds is not None else named.seeds if named else 1
+    plans = make_plans(methods, suite, [(split, tasks)], protocols, seeds, seed, given)
+    outcomes = run_plans(
+        plans, how=how, results_dir=Path(results_dir), cache_dir=cache, progress=progress or Progress()
+    )
+    if any(outcome.incomplete for outcome in outcomes):
+        raise MethodError("; ".join(line for outcome in outcomes for line in outcome.failures))
+    return [record for outcome in outcomes for record in outcome.records]
 
 
-def run(
-    method: str = "make_an_agent",
-    *,
-    shots: int = Protocol.shots,
-    candidates: int = Protocol.candidates,
-    episodes: int = Protocol.episodes,
-    select_episodes: int = Protocol.select_episodes,
-    scale: Any = "small",
-    device: str = "cpu",
-    prompt_source: str = Protocol.prompt_source,
-    **options: Any,
-) -> RunRecord:
-    """Run one method (and the controls beside it) and return its record; see `run_methods` for the other options.
+def _as_list(protocol: Any) -> list[Protocol]:
+    return [protocol or Protocol()] if protocol is None or isinstance(protocol, Protocol) else list(protocol)
+
+
+@overload
+def run(method: str = ..., *, protocol: str, **options: Any) -> list[RunRecord]: ...
+@overload
+def run(method: str = ..., *, protocol: None = ..., **options: Any) -> RunRecord: ...
+def run(method: str = "make_an_agent", *, protocol: str | None = None, **options: Any) -> RunRecord | list[RunRecord]:
+    """Run one method (and the controls beside it) and return its record.
 
     The controls' records are written beside it under `results_dir`.
+
+    Args:
+        method: as in `run_methods`.
+        protocol: a named protocol; then its records are returned, one of each condition, the base's first.
+        options: settings of `Protocol`, such as `shots=4`, which a named protocol has its own of, but for `scale` and
+            `device`; all else as in `run_methods`.
+
+    Raises:
+        ProtocolError: a setting beside a protocol that settles it.
+        MaaBenchError: as `run_methods`.
     """
-    protocol = Protocol(scale, shots, candidates, episodes, select_episodes, device, prompt_source)
-    return run_methods([method], protocol=protocol, **options)[0]
+    settings = {name: options.pop(name) for name in [*SETTINGS, *OWN_TO_A_RUN] if name in options}
+    if protocol is None:
+        return run_methods([method], protocol=Protocol(**settings), **options)[0]
+    named = load_protocol(protocol)
+    own = {name: settings.pop(name) for name in OWN_TO_A_RUN if name in settings}
+    named.refuse_changes(settings)
+    conditions = named.conditions(**own)
+    records = run_methods([method], protocol=conditions, **{"seeds": named.seeds, **options})
+    return records[:: len(records) // len(conditions)]

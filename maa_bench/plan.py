@@ -19,6 +19,7 @@ from maa_bench.dataset.shown import BLIND
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError, MethodError, ProtocolError
 from maa_bench.files import digest
+from maa_bench.named_protocol import labelled
 from maa_bench.protocol import PROMPT_SETTINGS, Protocol
 from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
 from maa_bench.software import software
@@ -127,7 +128,7 @@ def make_plan(
     Raises:
         MaaBenchError: an unknown or ill-fitting name or number.
     """
-    protocol = protocol or Protocol()
+    protocol = labelled(protocol or Protocol())
     if seeds < 1:
         raise ProtocolError(f"--seeds must be at least 1, not {seeds}")
     if seed < 0:
@@ -167,6 +168,37 @@ def make_plan(
         for task in plan.tasks
     ]
     return plan
+
+
+def make_plans(
+    methods: Sequence[str],
+    suite: str,
+    parts: Sequence[tuple[str, Sequence[str] | None]],
+    protocols: Sequence[Protocol],
+    seeds: int = 1,
+    seed: int = 0,
+    dataset: Path | None = None,
+) -> list[Plan]:
+    """A plan for each split and condition, all checked before any work begins.
+
+    Args:
+        parts: splits, and those of their tasks that are wanted.
+        protocols: conditions of one protocol.
+        methods, suite, seeds, seed, dataset: as in `make_plan`.
+
+    Raises:
+        MaaBenchError: as `make_plan`; a condition that cannot be is named.
+    """
+    plans = []
+    for split, tasks in parts:
+        for protocol in protocols:
+            try:
+                plans.append(make_plan(methods, suite, split, tasks, protocol, seeds, seed, dataset))
+            except ProtocolError as error:
+                if not protocol.name:
+                    raise
+                raise ProtocolError(f"protocol {protocol.name}, condition {protocol.condition}: {error}") from None
+    return plans
 
 
 def _dataset(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maa_bench.cli.options import DEFAULT_SUITE, JsonOption, SuiteOption, examples
 
+if TYPE_CHECKING:
+    from maa_bench.named_protocol import NamedProtocol
+
 _app = typer.Typer(
-    help="List methods, suites, tasks or splits.",
+    help="List methods, suites, tasks, splits or protocols.",
     epilog=examples(
         ("maa-bench list methods", "every installed method and its card"),
         ("maa-bench list tasks --split unseen", "the tasks of a split"),
         ("maa-bench list splits --suite toy-v1", "the splits of a suite"),
+        ("maa-bench list protocols", "what `run --protocol` runs"),
         ("maa-bench list suites --json", "for programs"),
     ),
 )
@@ -153,3 +157,54 @@ def splits(suite: SuiteOption = DEFAULT_SUITE, as_json: JsonOption = False) -> N
         ("name", "kind", "trains on", "tests"),
         [(s.name, s.kind, f"{len(s.train)} tasks", f"{len(s.test)} tasks: {', '.join(s.test)}") for s in found],
     )
+
+
+@_app.command(
+    epilog=examples(
+        ("maa-bench list protocols", "every protocol, its conditions and its numbers"),
+        ("maa-bench list protocols noisy-v1", "one of them, axis by axis"),
+    )
+)
+def protocols(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A protocol, or the path of your own TOML file.", show_default="all, a line each"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the named protocols: what `maa-bench run --protocol` runs."""
+    from maa_bench.cli.output import print_json, print_table
+    from maa_bench.named_protocol import list_protocols, load_protocol
+
+    found = [load_protocol(one) for one in ([name] if name is not None else list_protocols())]
+    if as_json:
+        print_json([_protocol(one) for one in found])
+    elif name is None:
+        print_table(
+            ("name", "conditions", "seeds", "description"),
+            [(p.name, str(len(p.conditions())), str(p.seeds), p.description) for p in found],
+            right=("conditions", "seeds"),
+        )
+    else:
+        (one,) = found
+        print(f"{one.name}: {one.description}\n{one.seeds} training seeds; headline metric: {one.headline}\n")
+        settings = _protocol(one)["base"]
+        print_table(("setting", "base"), [(key, str(value)) for key, value in settings.items()])
+        if one.axes:
+            print()
+            axes = [(a.setting, ", ".join(map(str, a.values)), a.unit) for a in one.axes]
+            print_table(("axis", "values, one at a time", "unit"), axes)
+
+
+def _protocol(named: NamedProtocol) -> dict[str, Any]:
+    from maa_bench.named_protocol import SETTINGS
+
+    return {
+        "name": named.name,
+        "description": named.description,
+        "seeds": named.seeds,
+        "headline": named.headline,
+        "base": {setting: getattr(named.base, setting) for setting in SETTINGS},
+        "axes": [{"setting": a.setting, "values": list(a.values), "unit": a.unit} for a in named.axes],
+        "conditions": [condition.condition for condition in named.conditions()],
+    }

@@ -39,7 +39,7 @@ DEFAULT_SUITE = "metaworld-v1"
 DEFAULT_RESULTS = Path("results")
 
 
-def names(given: Sequence[str] | None, flag: str) -> list[str] | None:
+def names(given: Sequence[str] | None, flag: str, what: str = "task") -> list[str] | None:
     """The names in an option that takes `a,b` and may be repeated; None if it was not given.
 
     Raises:
@@ -51,7 +51,7 @@ def names(given: Sequence[str] | None, flag: str) -> list[str] | None:
     if not found:
         from maa_bench.errors import OptionError
 
-        raise OptionError(f"{flag} names no task")
+        raise OptionError(f"{flag} names no {what}")
     return found
 
 

@@ -25,13 +25,32 @@ from maa_bench.cli.options import (
     examples,
     names,
 )
+from maa_bench.cli.protocol_options import (
+    ActionNoiseOption,
+    CandidatesOption,
+    ConditionsOption,
+    DampingOption,
+    DroppedOption,
+    EpisodesOption,
+    FrictionOption,
+    GainOption,
+    MassOption,
+    NoiseOption,
+    ProtocolOption,
+    SelectOption,
+    ShotsOption,
+    SourceOption,
+    StepsOption,
+    TestLayoutsOption,
+    asked_for,
+)
 from maa_bench.protocol import Protocol
 
 if TYPE_CHECKING:
-    from maa_bench.main_job import Execution, Outcome
+    from maa_bench.main_job import Outcome
+    from maa_bench.named_protocol import NamedProtocol
     from maa_bench.plan import Plan
     from maa_bench.record import RunRecord
-    from maa_bench.suite import Scale
 
 ALL = "all"
 """`--split all`: each of the suite's splits."""
@@ -46,6 +65,8 @@ def add_to(app: typer.Typer) -> None:
             ("maa-bench run --split seen --tasks window-open,door-open", "two tasks only"),
             ("maa-bench run --method my_module:MyMethod --seeds 3", "your own method, 3 training seeds"),
             ("maa-bench run --method all", "every installed method, in one table"),
+            ("maa-bench run --protocol few-shot-v1 --dry-run", "a named protocol: what it would do, and its cost"),
+            ("maa-bench run --protocol noisy-v1 --conditions prompt_noise", "one of its axes"),
             ("maa-bench run --split all --dry-run", "what it would do, and its cost"),
             ("maa-bench run --backend ray --address auto", "on a Ray cluster, see docs/cluster.md"),
             ("maa-bench run --suite toy-v1 --json > record.json", "the record, for programs"),
@@ -54,6 +75,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
+    context: typer.Context,
     method: Annotated[
         list[str],
         typer.Option(
@@ -66,18 +88,26 @@ def run(
         list[str] | None,
         typer.Option("--tasks", help="Only these test tasks: a,b or repeated.", show_default="all of the split"),
     ] = None,
-    shots: Annotated[int, typer.Option("--shots", help="Prompts of each test task.")] = Protocol.shots,
-    candidates: Annotated[
-        int, typer.Option("--candidates", help="Agents generated for each task and seed.")
-    ] = Protocol.candidates,
-    episodes: Annotated[
-        int, typer.Option("--episodes", help="Test layouts, one episode each, a candidate.")
-    ] = Protocol.episodes,
-    select_episodes: Annotated[
-        int, typer.Option("--select-episodes", help="Layouts a candidate that may choose between candidates.")
-    ] = Protocol.select_episodes,
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of training seeds.")] = 1,
+    protocol: ProtocolOption = None,
+    conditions: ConditionsOption = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Number of training seeds.", show_default="1, or the protocol's")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The first of them.")] = 0,
+    shots: ShotsOption = Protocol.shots,
+    candidates: CandidatesOption = Protocol.candidates,
+    episodes: EpisodesOption = Protocol.episodes,
+    select_episodes: SelectOption = Protocol.select_episodes,
+    prompt_source: SourceOption = Protocol.prompt_source,
+    prompt_noise: NoiseOption = Protocol.prompt_noise,
+    dropped_steps: DroppedOption = Protocol.dropped_steps,
+    prompt_steps: StepsOption = Protocol.prompt_steps,
+    action_noise: ActionNoiseOption = Protocol.action_noise,
+    test_layouts: TestLayoutsOption = Protocol.test_layouts,
+    mass: MassOption = Protocol.mass,
+    friction: FrictionOption = Protocol.friction,
+    damping: DampingOption = Protocol.damping,
+    gain: GainOption = Protocol.gain,
     workers: WorkersOption = None,
     overwrite: Annotated[
         str,
@@ -103,9 +133,6 @@ def run(
             show_default="the suite's own, built if need be",
         ),
     ] = None,
-    prompt_source: Annotated[
-        str, typer.Option("--prompt-source", help="Whose trajectories the prompts are: trained, partial or expert.")
-    ] = Protocol.prompt_source,
     scale: ScaleOption = Protocol.scale,
     device: Annotated[
         str, typer.Option("--device", help="Where methods train and generate: cpu or cuda.")
@@ -122,35 +149,37 @@ def run(
     """
     from maa_bench.cache import dataset_folder, default_cache_dir
     from maa_bench.cli.output import stdout_reserved
-    from maa_bench.main_job import Backend, Execution, Overwrite, run_all
-    from maa_bench.plan import make_plan
+    from maa_bench.main_job import Backend, Execution, Overwrite, run_plans
+    from maa_bench.plan import make_plans
     from maa_bench.progress import Progress
 
     if any(":" in name for name in method):
         # A script's own folder is on the path, not the user's; last, so that nothing installed is shadowed.
         sys.path.append(str(Path.cwd()))
-    protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device, prompt_source)
+    named, protocols = asked_for(context, protocol, names(conditions, "--conditions", "axis"), scale, device)
+    seeds = seeds if seeds is not None else named.seeds if named else 1
     how = Execution(workers, cast("Overwrite", overwrite), cell_timeout, cast("Backend", backend), address)
     cache_dir = cache_dir or default_cache_dir()
     method = [name.strip() for names in method for name in names.split(",")]
     with stdout_reserved():  # a method's module may print
-        # Every split is checked before work on the first begins.
+        # Every split and condition is checked before work on the first begins.
         parts = _parts(suite, split, tasks)
         given = None if dataset is None else dataset_folder(dataset, cache_dir)
-        plans = [make_plan(method, suite, name, wanted, protocol, seeds, seed, given) for name, wanted in parts]
+        plans = make_plans(method, suite, parts, protocols, seeds, seed, given)
+    if named and seeds < named.seeds:
+        print(f"protocol {named.name} asks for {named.seeds} training seeds; this run has {seeds}", file=sys.stderr)
     if dry_run:
-        _show_plans(plans, cache_dir, how, as_json)
+        from maa_bench.cli.dry_run import show_plans
+
+        show_plans(plans, cache_dir, how, as_json)
         return
     _check_writable(results_dir)
-    progress = Progress(quiet)
     with stdout_reserved():
-        outcomes = [
-            run_all(plan, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=progress) for plan in plans
-        ]
+        outcomes = run_plans(plans, how=how, results_dir=results_dir, cache_dir=cache_dir, progress=Progress(quiet))
     if as_json:
-        _print_json(plans, outcomes, one=split != ALL)
+        _print_json(plans, outcomes, one=len(plans) == 1)
     else:
-        _print_tables([outcome.records for outcome in outcomes], results_dir)
+        _print_tables(plans, outcomes, named, results_dir)
     failures = [line for outcome in outcomes for line in outcome.failures]
     if failures:
         print("\n".join(f"FAILED {line}" for line in failures), file=sys.stderr)
@@ -197,102 +226,33 @@ def _print_json(plans: Sequence[Plan], outcomes: Sequence[Outcome], one: bool) -
     print_json(found[0] if one and len(found) == 1 else found)
 
 
-def _print_tables(records: Sequence[Sequence[RunRecord]], results_dir: Path) -> None:
+def _print_tables(
+    plans: Sequence[Plan], outcomes: Sequence[Outcome], named: NamedProtocol | None, results_dir: Path
+) -> None:
+    """The tables of each split's base, then one for each of the protocol's axes."""
     from maa_bench.cli.output import console
+    from maa_bench.report.axis_table import axis_table
     from maa_bench.report.render import to_rich
     from maa_bench.report.tables import result_table, summary_table
 
     out = console()
-    for part in filter(None, records):
-        for table in (result_table(part), summary_table(part)):
+    metric = named.headline if named else "mean"
+    by_split: dict[str, dict[str, list[RunRecord]]] = {}
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        by_split.setdefault(plan.split.name, {})[plan.protocol.condition] = outcome.records
+    for conditions in by_split.values():
+        base, *others = conditions.values()
+        tables = [result_table(base, metric), summary_table(base)] if base else []
+        if named and base and others:
+            for axis in named.axes:
+                points = axis.points(named.base, conditions)
+                if len(points) > 1:
+                    tables.append(axis_table(points, axis.setting, axis.unit, metric))
+        for table in tables:
             out.print(to_rich(table, out.width))
             out.print()
-    if any(records):
+    if any(outcome.records for outcome in outcomes):
         out.print("records:")
-    for part in records:
-        for record in part:
+    for outcome in outcomes:
+        for record in outcome.records:
             out.print(f"  {results_dir / record.method.name / record.run_id / 'record.json'}", soft_wrap=True)
-
-
-def _show_plans(plans: Sequence[Plan], cache_dir: Path, how: Execution, as_json: bool) -> None:
-    from maa_bench.cli.output import print_json, print_table
-
-    shown = [_plan_info(plan, cache_dir, how) for plan in plans]
-    if as_json:
-        print_json(shown)
-        return
-    for info in shown:
-        print(f"suite {info['suite']}, split {info['split']}\n")
-        rows = [
-            (
-                cell["method"],
-                str(cell["seed"]),
-                cell["task"],
-                "yes" if cell["cached"] else "no",
-                str(cell["episodes"]),
-                str(cell["max_steps"]),
-            )
-            for cell in info["cells"]
-        ]
-        header = ("method", "seed", "task", "cached", "episodes", "steps, at most")
-        print_table(header, rows, right=("seed", "episodes", "steps, at most"))
-        data, todo = info["dataset"], info["to_do"]
-        state = "cached" if data["cached"] else f"to be built ({data['tasks']} tasks)"
-        fits = ", ".join(f"{fit['method']} (seed {fit['seed']})" for fit in info["fits"])
-        print(f"\ndataset {data['id']}: {state}\nto be fitted: {fits or 'nothing'}")
-        print(
-            f"to do: {todo['cells']} of {len(rows)} cells, {todo['episodes']} episodes, "
-            f"at most {todo['max_steps']} environment steps\n"
-        )
-        for name, reason in info["broken"].items():
-            print(f"cannot be run: {name}: {reason}\n")
-
-
-def _plan_info(plan: Plan, cache_dir: Path, how: Execution) -> dict[str, Any]:
-    """A plan's cells, what each costs, and what must be built or fitted first. Makes and changes nothing."""
-    from maa_bench.cache import Cache
-    from maa_bench.dataset.config import DatasetPlan
-    from maa_bench.main_job import found_cells, is_due
-
-    cache = Cache(cache_dir) if cache_dir.exists() else None  # opening a cache makes its folder
-    found = found_cells(plan, cache) if cache is not None else {}
-    per_candidate = sum(count for _, count in plan.layouts())
-    cells: list[dict[str, Any]] = []
-    fits: dict[tuple[str, int], dict[str, Any]] = {}
-    for cell in plan.cells:
-        card = cell.method.card
-        episodes = per_candidate * (1 if card.deterministic_candidates else plan.protocol.candidates)
-        due = is_due(found.get(cell.key), how.overwrite)
-        cells.append(
-            {
-                "method": card.name,
-                "seed": cell.train_seed,
-                "task": cell.task,
-                "cached": cell.key in found,
-                "to_do": due,
-                "episodes": episodes,
-                "max_steps": episodes * plan.suite.horizon,
-            }
-        )
-        # A method that cannot save its fit is fitted again for every missing cell.
-        saves = all(hasattr(cell.method.make, name) for name in ("save", "load"))
-        key = plan.fit_key(cell.method, cell.train_seed)
-        kept = saves and cache is not None and cache.fit_cost(key) is not None and how.overwrite != "always"
-        if due and not kept:
-            fits[card.name, cell.train_seed] = {"method": card.name, "seed": cell.train_seed}
-    todo = [cell for cell in cells if cell["to_do"]]
-    data = plan.dataset
-    cached = not isinstance(data, DatasetPlan) or (cache_dir / "datasets" / data.id / "manifest.json").exists()
-    return {
-        "suite": plan.suite.name,
-        "split": plan.split.name,
-        "dataset": {"id": plan.dataset_id, "cached": cached, "tasks": len(data.tasks)},
-        "broken": plan.broken,
-        "fits": list(fits.values()),
-        "cells": cells,
-        "to_do": {
-            "cells": len(todo),
-            "episodes": sum(cell["episodes"] for cell in todo),
-            "max_steps": sum(cell["max_steps"] for cell in todo),
-        },
-    }
