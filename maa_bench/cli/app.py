@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, validate
+from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, submit, validate
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ listing.add_to(app)
 data.add_to(app)
 leaderboard.add_to(app)
 validate.add_to(app)
+submit.add_to(app)
 render.add_to(app)
 doctor.add_to(app)
 bench.add_to(app)
