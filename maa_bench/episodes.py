@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from maa_bench.errors import RecordError, did_you_mean
 from maa_bench.stats import TaskOutcomes
+from maa_bench.table_columns import Column, arrow_schema
+from maa_bench.table_columns import conform as conform_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,14 +25,6 @@ if TYPE_CHECKING:
 Int = npt.NDArray[np.int64]
 
 LAYOUT_SETS = ("select", "test")
-
-
-class Column(NamedTuple):
-    """One column of the episode table; `type` is pyarrow's name of the type."""
-
-    name: str
-    type: str
-    description: str
 
 
 EPISODE_COLUMNS = (
@@ -58,10 +52,7 @@ if not TYPE_CHECKING:
         """Make `EPISODE_SCHEMA` on first use: importing this module does not import pyarrow."""
         if name != "EPISODE_SCHEMA":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import pyarrow as pa
-
-        types = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
-        schema = pa.schema([pa.field(c.name, types[c.type], nullable=False) for c in EPISODE_COLUMNS])
+        schema = arrow_schema(EPISODE_COLUMNS)
         globals()[name] = schema
         return schema
 
@@ -82,7 +73,8 @@ class EpisodeGrid:
     Attributes:
         method: method name, suite: suite name, split: split name; the same in all rows. seeds: training
         seeds, ascending; the same for every task. tasks: outcomes of each task, in the order of first
-        appearance; arrays ordered by seed, candidate, layout.
+        appearance; arrays ordered by seed, candidate, layout. first: first-success steps on the test layouts of
+        each task, -1 for none.
     """
 
     method: str
@@ -90,6 +82,7 @@ class EpisodeGrid:
     split: str
     seeds: tuple[int, ...]
     tasks: dict[str, TaskOutcomes]
+    first: dict[str, Int]
 
 
 def conform(table: pa.Table) -> pa.Table:
@@ -98,23 +91,7 @@ def conform(table: pa.Table) -> pa.Table:
     Raises:
         RecordError: missing or unknown columns, types that do not convert without loss, or empty cells.
     """
-    import pyarrow as pa
-
-    schema = _schema()
-    for name in table.column_names:
-        if name not in schema.names:
-            raise RecordError(f"episodes: unknown column {name!r}.{did_you_mean(name, schema.names)}")
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        raise RecordError(f"episodes: no column {', '.join(missing)}")
-    table = table.select(schema.names)
-    for name in schema.names:
-        if table.column(name).null_count:
-            raise RecordError(f"episodes: column {name!r} has empty cells")
-    try:
-        return table.cast(schema).replace_schema_metadata(None).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise RecordError(f"episodes: column types do not fit: {error}") from error
+    return conform_columns(table, EPISODE_COLUMNS, "episodes")
 
 
 def sorted_episodes(table: pa.Table, tasks: tuple[str, ...]) -> pa.Table:
@@ -157,21 +134,22 @@ def outcomes_of_episodes(table: pa.Table) -> EpisodeGrid:
     if not table.num_rows:
         raise RecordError("episodes: the table has no rows")
     single = {name: _single(table, name) for name in ("method", "suite", "split")}
-    success = table.column("success").to_numpy().astype(np.bool_)
-    _check_steps(success, _ints(table, "first_success_step"))
+    first_success = _ints(table, "first_success_step")
+    _check_steps(table.column("success").to_numpy().astype(np.bool_), first_success)
     codes, names = _codes(table, "task")
     set_codes, set_names = _codes(table, "layout_set")
     in_set = {_layout_set(name): set_codes == i for i, name in enumerate(set_names)}
     keys = {name: _ints(table, name) for name in ("train_seed", "candidate", "layout")}
-    none = np.zeros(len(success), dtype=np.bool_)
+    none = np.zeros(table.num_rows, dtype=np.bool_)
     tasks: dict[str, TaskOutcomes] = {}
+    first: dict[str, Int] = {}
     seeds: dict[str, tuple[int, ...]] = {}
     for code, task in enumerate(names):
         parts = {}
         for layout_set in LAYOUT_SETS:
             rows = np.flatnonzero((codes == code) & in_set.get(layout_set, none))
             if len(rows):
-                parts[layout_set] = _grid(task, layout_set, {k: v[rows] for k, v in keys.items()}, success[rows])
+                parts[layout_set] = _grid(task, layout_set, {k: v[rows] for k, v in keys.items()}, first_success[rows])
         if "test" not in parts:
             raise RecordError(f"episodes: task {task!r} has no rows of layout_set 'test'")
         test, select = parts["test"], parts.get("select")
@@ -184,25 +162,24 @@ def outcomes_of_episodes(table: pa.Table) -> EpisodeGrid:
             raise RecordError(
                 f"episodes: task {task!r} has other training seeds or candidates in 'select' than in 'test'"
             )
-        tasks[task] = TaskOutcomes(test.success, None if select is None else select.success)
-        seeds[task] = test.seeds
-    first = names[0]
+        tasks[task] = TaskOutcomes(test.first > 0, None if select is None else select.first > 0)
+        seeds[task], first[task] = test.seeds, test.first
+    some = names[0]
     for task in names:
-        if seeds[task] != seeds[first]:
+        if seeds[task] != seeds[some]:
             raise RecordError(
-                f"episodes: task {task!r} has training seeds {list(seeds[task])}, "
-                f"but {first!r} has {list(seeds[first])}"
+                f"episodes: task {task!r} has training seeds {list(seeds[task])}, but {some!r} has {list(seeds[some])}"
             )
-    return EpisodeGrid(**single, seeds=seeds[first], tasks=tasks)
+    return EpisodeGrid(**single, seeds=seeds[some], tasks=tasks, first=first)
 
 
 class _Part(NamedTuple):
     seeds: tuple[int, ...]
     candidates: tuple[int, ...]
-    success: npt.NDArray[np.bool_]  # (n_seeds, n_candidates, n_layouts)
+    first: Int  # (n_seeds, n_candidates, n_layouts) first-success steps
 
 
-def _grid(task: str, layout_set: str, keys: dict[str, Int], success: npt.NDArray[np.bool_]) -> _Part:
+def _grid(task: str, layout_set: str, keys: dict[str, Int], first: Int) -> _Part:
     """Order the rows of one task and layout set by seed, candidate, layout and shape them."""
     columns = [keys["train_seed"], keys["candidate"], keys["layout"]]
     levels, positions = zip(*(np.unique(c, return_inverse=True) for c in columns), strict=True)
@@ -219,8 +196,8 @@ def _grid(task: str, layout_set: str, keys: dict[str, Int], success: npt.NDArray
         raise RecordError(
             f"episodes: task {task!r} has no row for {where} ({(times == 0).sum()} of {times.size} rows are missing)"
         )
-    ordered = np.empty(shape, dtype=np.bool_)
-    ordered.reshape(-1)[flat] = success
+    ordered = np.empty(shape, dtype=np.int64)
+    ordered.reshape(-1)[flat] = first
     return _Part(tuple(levels[0].tolist()), tuple(levels[1].tolist()), ordered)
 
 
@@ -256,9 +233,3 @@ def _codes(table: pa.Table, column: str) -> tuple[Int, list[str]]:
 
 def _ints(table: pa.Table, column: str) -> Int:
     return np.asarray(table.column(column).to_numpy(), dtype=np.int64)
-
-
-def _schema() -> pa.Schema:
-    import maa_bench.episodes as this
-
-    return this.EPISODE_SCHEMA

@@ -50,6 +50,7 @@ class MethodCard:
         uses: what it looks at on the test task, one of `USES`.
         citation: paper or repository, empty for controls.
         deterministic_candidates: True if all its candidates are the same agent (then one is evaluated).
+        pretrained_on: tasks that it learned from elsewhere, beside the split's training tasks: by name.
 
     Raises:
         MethodError: a name that cannot be a folder's, an unknown family or use.
@@ -62,6 +63,7 @@ class MethodCard:
     uses: str = "prompts"
     citation: str = ""
     deterministic_candidates: bool = False
+    pretrained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):  # it names a folder under results/

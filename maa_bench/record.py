@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from maa_bench.method import MethodCard
+    from maa_bench.stats import Estimate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 AGGREGATE = "aggregate"
 """Where a task's name stands in a table, this is the mean over tasks."""
 
@@ -29,6 +30,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda x: round(x, 6))]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Factor = Annotated[float, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
 
 
@@ -49,6 +51,24 @@ class MetricValue(_Model):
         return self
 
 
+class StepsValue(_Model):
+    """A number of environment steps with its interval."""
+
+    value: float = Field(ge=1, description="Point estimate, 6 decimals.")
+    ci: tuple[float, float] = Field(description="95 % interval [low, high]; holds the value.")
+
+    @model_validator(mode="after")
+    def _inside(self) -> StepsValue:
+        if not 1 <= self.ci[0] <= self.value <= self.ci[1]:
+            raise ValueError(f"value {self.value} lies outside its interval {list(self.ci)}")
+        return self
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> StepsValue:
+        """An estimate, rounded."""
+        return cls(value=round(estimate.value, 6), ci=(round(estimate.lo, 6), round(estimate.hi, 6)))
+
+
 class MetricSet(_Model):
     """Every metric of one task, or of the mean over tasks."""
 
@@ -56,7 +76,15 @@ class MetricSet(_Model):
     best_selected: MetricValue = Field(description=METRICS["best_selected"])
     top5_selected: MetricValue = Field(description=METRICS["top5_selected"])
     qualified_rate: MetricValue = Field(description=METRICS["qualified_rate"])
+    oracle_best: MetricValue = Field(description=METRICS["oracle_best"])
     legacy_top5: MetricValue = Field(description=METRICS["legacy_top5"])
+    legacy_best: MetricValue = Field(description=METRICS["legacy_best"])
+    steps_to_success: StepsValue | None = Field(
+        default=None,
+        description="Mean first-success step of the successful test episodes, in environment steps (of the aggregate: "
+        "mean over the tasks that have one); null where nothing succeeded. It says nothing of the episodes that "
+        "failed: read it beside `mean`.",
+    )
 
     def __getitem__(self, metric: str) -> MetricValue:
         """The metric of that name in `METRICS`."""
@@ -88,6 +116,9 @@ class MethodInfo(_Model):
         description="Whether all its candidates are the same agent; then one is evaluated."
     )
     source: str = Field(min_length=1, description="Distribution name and version, or module path.")
+    pretrained_on: tuple[str, ...] = Field(
+        default=(), description="Tasks that the method learned from elsewhere, beside the split's training tasks."
+    )
 
     @classmethod
     def of(cls, card: MethodCard, source: str) -> MethodInfo:
@@ -130,6 +161,13 @@ class DatasetInfo(_Model):
 class ProtocolInfo(_Model):
     """How the method was asked and tested. Records of different protocols are never put in one table."""
 
+    name: str | None = Field(
+        default=None, description="The named protocol that this is a condition of, e.g. `noisy-v1`; null if of none."
+    )
+    condition: str = Field(
+        default="",
+        description="Which of its conditions: `base`, or the setting that differs from it, e.g. `prompt_noise=0.1`.",
+    )
     scale: Literal["small", "paper"] = Field(description="Size of the method's networks and training.")
     shots: Positive = Field(description="Prompts (trajectories) of each test task.")
     candidates: Positive = Field(
@@ -141,6 +179,27 @@ class ProtocolInfo(_Model):
     horizon: Positive = Field(description="Steps after which an episode ends.")
     success_rule: str = Field(description="When an episode counts as a success.")
     prompt_source: str = Field(description="Whose trajectories the prompts are: `trained`, `partial` or `expert`.")
+    prompt_noise: float = Field(
+        default=0, ge=0, description="Gaussian noise on prompts, in standard deviations of each dimension."
+    )
+    dropped_steps: float = Field(default=0, ge=0, lt=1, description="Share of the prompts' steps that are dropped.")
+    prompt_steps: Positive = Field(default=60, description="Steps of a prompt that are shown; the last is held then.")
+    action_noise: float = Field(
+        default=0, ge=0, description="Gaussian action noise while prompts were collected, in action units."
+    )
+    test_layouts: Literal["test", "train"] = Field(
+        default="test", description="The frozen set whose layouts the reported episodes (`test` rows) ran on."
+    )
+    mass: Factor = Field(
+        default=1, description="Bodies' masses: each layout's factor is drawn log-uniformly from [1/f, f]."
+    )
+    friction: Factor = Field(default=1, description="The same of contact friction.")
+    damping: Factor = Field(default=1, description="The same of joint damping.")
+    gain: Factor = Field(default=1, description="The same of actuator gains.")
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides a number: all but the labels `name` and `condition`."""
+        return self.model_dump(mode="json", exclude={"name", "condition"})
 
 
 class Seeds(_Model):
@@ -229,7 +288,7 @@ class FileInfo(_Model):
 class RunRecord(_Model):
     """One method, on one split of one suite, under one protocol."""
 
-    schema_version: Literal[1] = Field(default=1, description="Version of this schema: 1.")
+    schema_version: Literal[2] = Field(default=2, description="Version of this schema: 2.")
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name of the record's folder.")
     created_with: str = Field(description="Version of maa-bench that wrote the record.")
     method: MethodInfo = Field(description="The method's card and source.")
@@ -248,8 +307,11 @@ class RunRecord(_Model):
     files: dict[str, FileInfo] = Field(
         default_factory=dict,
         description="Files beside the record, by name; filled in when the record is written. "
-        "`episodes.parquet` is always there; `candidates.safetensors` may be listed, but git ignores it, "
-        "so a checkout may lack it.",
+        "`episodes.parquet` is always there, `candidates.parquet` too, but for records of schema version 1; "
+        "`candidates.safetensors` may be listed, but git ignores it, so a checkout may lack it.",
+    )
+    weights: str | None = Field(
+        default=None, description="Hugging Face Hub dataset that holds `candidates.safetensors`; null if none does."
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
-"""Run records on disk: `results/<method>/<run_id>/{record.json, episodes.parquet, candidates.safetensors}`.
+"""Run records on disk: `results/<method>/<run_id>/{record.json, *.parquet, candidates.safetensors}`.
 
 This is the one writer and the one reader of these files. The record's keys are in `maa_bench.record`, the
-episode columns in `maa_bench.episodes`; both are given here too.
+columns in `maa_bench.episodes` and `maa_bench.candidate_rows`; records and episodes are given here too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from maa_bench.candidate_rows import CANDIDATE_COLUMNS, Measures, candidate_table, check_candidate_table
 from maa_bench.environment import environment_info
 from maa_bench.episodes import (
     EPISODE_COLUMNS,
@@ -26,6 +27,7 @@ from maa_bench.episodes import (
 from maa_bench.errors import RecordError, did_you_mean
 from maa_bench.files import sha256_of, whole_folder, write_bytes
 from maa_bench.metrics import METRICS
+from maa_bench.migration import migrated
 from maa_bench.record import (
     AGGREGATE,
     SCHEMA_VERSION,
@@ -44,11 +46,13 @@ from maa_bench.record import (
     Seeds,
     SplitInfo,
     StageSeconds,
+    StepsValue,
     SuiteInfo,
     known_keys,
     record_schema,
 )
 from maa_bench.stats import Estimate, intervals
+from maa_bench.stats_steps import steps_to_success
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +62,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AGGREGATE",
     "CANDIDATES",
+    "CANDIDATE_COLUMNS",
+    "CANDIDATE_ROWS",
     "EPISODES",
     "EPISODE_COLUMNS",
     "EPISODE_SCHEMA",
@@ -82,6 +88,7 @@ __all__ = [
     "StageSeconds",
     "SuiteInfo",
     "environment_info",
+    "load_candidate_rows",
     "load_episodes",
     "load_record",
     "metrics_of_episodes",
@@ -92,6 +99,7 @@ __all__ = [
 
 RECORD = "record.json"
 EPISODES = "episodes.parquet"
+CANDIDATE_ROWS = "candidates.parquet"
 CANDIDATES = "candidates.safetensors"
 FAILURES = "failures.json"
 """In the place of a record: why a run has none."""
@@ -124,8 +132,9 @@ def write_record(
     record: RunRecord,
     episodes: pa.Table,
     candidates: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    measures: Measures | None = None,
 ) -> RunRecord:
-    """Write a record with its episodes (and generated weights) into `folder`, whole or not at all.
+    """Write a record with its episodes, its candidates and their parameters into `folder`, whole or not at all.
 
     An older record in `folder` is replaced.
 
@@ -133,7 +142,8 @@ def write_record(
         folder: `results/<method>/<run_id>`.
         record: everything but `files`, which is filled in here.
         episodes: columns as `EPISODE_SCHEMA`, rows in any order; must be what the record says it is.
-        candidates: arrays by name, e.g. (n, n_params) float32 of each task and training seed.
+        candidates: parameters by "<train seed>/<task>": (n, n_params) float32; none of agents that are not flat.
+        measures: how new they are, see `candidate_rows`.
 
     Returns:
         The record as written.
@@ -143,7 +153,9 @@ def write_record(
     """
     table = sorted_episodes(episodes, record.split.test)
     _check_agreement(record, outcomes_of_episodes(table), table)
-    contents = {EPISODES: _parquet_bytes(table)}
+    about = candidate_table(record, candidates or {}, measures)
+    contents = {EPISODES: _parquet_bytes(table), CANDIDATE_ROWS: _parquet_bytes(about)}
+    rows = {EPISODES: table.num_rows, CANDIDATE_ROWS: about.num_rows}
     if candidates:
         from safetensors.numpy import save
 
@@ -152,8 +164,7 @@ def write_record(
         files = {}
         for name, data in contents.items():
             write_bytes(temporary / name, data)
-            rows = table.num_rows if name == EPISODES else None
-            files[name] = FileInfo(sha256=sha256_of(temporary / name), bytes=len(data), rows=rows)
+            files[name] = FileInfo(sha256=sha256_of(temporary / name), bytes=len(data), rows=rows.get(name))
         record = record.model_copy(update={"files": files})
         text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, allow_nan=False)
         write_bytes(temporary / RECORD, (text + "\n").encode())
@@ -168,7 +179,7 @@ def load_record(folder: str | Path) -> RunRecord:
     """
     folder = Path(folder)
     path = folder / RECORD
-    record = _parse(path)
+    record = parse_record(path)
     if EPISODES not in record.files:
         raise RecordError(f"{path}: 'files' does not list {EPISODES}")
     for name, info in record.files.items():
@@ -196,6 +207,28 @@ def load_episodes(folder: Path) -> pa.Table:
         raise RecordError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
+def load_candidate_rows(folder: Path, record: RunRecord) -> pa.Table | None:
+    """The candidate rows of a record, in order, with the columns of `CANDIDATE_COLUMNS`; None if it lists none.
+
+    Raises:
+        RecordError: the file cannot be read, or does not hold the record's candidates.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if CANDIDATE_ROWS not in record.files:
+        return None
+    path = folder / CANDIDATE_ROWS
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RecordError(f"{path}: cannot be read as Parquet: {error}") from error
+    try:
+        return check_candidate_table(record, table)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
 def validate_record(folder: Path) -> RunRecord:
     """`load_record`, and also: the episodes belong to the record, and its metrics are theirs (made again
     here).
@@ -220,15 +253,32 @@ def validate_record(folder: Path) -> RunRecord:
                     f"{folder / RECORD}: {metric} of {task!r} is {was.value} {list(was.ci)}, "
                     f"but its episodes give {now.value} {list(now.ci)}"
                 )
+        if not _same_steps(values.steps_to_success, again[task].steps_to_success):
+            raise RecordError(
+                f"{folder / RECORD}: steps_to_success of {task!r} is {values.steps_to_success}, "
+                f"but its episodes give {again[task].steps_to_success}"
+            )
+    load_candidate_rows(folder, record)
     return record
 
 
+def _same_steps(was: StepsValue | None, now: StepsValue | None) -> bool:
+    if was is None or now is None:
+        return was is now
+    return all(abs(a - b) <= 1.5e-6 * b for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True))
+
+
 def _metrics_of_grid(grid: EpisodeGrid) -> Metrics:
-    def metric_set(estimates: Mapping[str, Estimate]) -> MetricSet:
-        return MetricSet(**{k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()})
+    def metric_set(estimates: Mapping[str, Estimate], steps: Estimate | None) -> MetricSet:
+        values = {k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()}
+        return MetricSet(**values, steps_to_success=None if steps is None else StepsValue.of(steps))
 
     tasks, aggregate = intervals(grid.tasks)
-    return Metrics(tasks={task: metric_set(e) for task, e in tasks.items()}, aggregate=metric_set(aggregate))
+    steps, mean_steps = steps_to_success(grid.first)
+    return Metrics(
+        tasks={task: metric_set(e, steps[task]) for task, e in tasks.items()},
+        aggregate=metric_set(aggregate, mean_steps),
+    )
 
 
 def _check_agreement(record: RunRecord, grid: EpisodeGrid, table: pa.Table) -> None:
@@ -265,7 +315,13 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     return data
 
 
-def _parse(path: Path) -> RunRecord:
+def parse_record(path: Path) -> RunRecord:
+    """Read `record.json`, of this schema version or an older one, and look at no other file but to migrate it.
+
+    Raises:
+        RecordError: one line that names the file and what is wrong with it.
+    """
+
     def refuse(constant: str) -> NoReturn:
         raise RecordError(f"{path}: {constant} is not allowed; every number must be finite")
 
@@ -281,12 +337,18 @@ def _parse(path: Path) -> RunRecord:
     if not isinstance(raw, dict):
         raise RecordError(f"{path}: a record is a JSON object, not a {type(raw).__name__}")
     version = raw.get("schema_version")
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise RecordError(f"{path}: schema_version is {version!r}; this version of maa-bench reads {SCHEMA_VERSION}")
+    if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
+        raise RecordError(f"{path}: schema_version is {version!r}; this version of maa-bench reads 1, {SCHEMA_VERSION}")
+    if version == 1:
+        text = json.dumps(migrated(raw, lambda: _metrics_beside(path)))
     try:
         return RunRecord.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise RecordError(f"{path}: {_one_line(error)}") from error
+
+
+def _metrics_beside(record: Path) -> dict[str, Any]:
+    return metrics_of_episodes(load_episodes(record.parent)).model_dump(mode="json")
 
 
 def _one_line(error: ValidationError) -> str:

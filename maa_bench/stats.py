@@ -125,12 +125,12 @@ def effective_n(metric: str, outcomes: TaskOutcomes) -> int:
     nobody solves, or a candidate that never succeeds, shows up in a whole row or column. Its evidence on
     unseen candidates and layouts is bounded by the scarcer of the two. Seeds are not counted: equal outcomes
     cannot tell whether they add anything. One candidate is one agent on m layouts. `qualified_rate` has one
-    yes or no a candidate, and `legacy_top5` one figure for each of its two layouts.
+    yes or no a candidate, and the legacy metrics one figure for each of their two layouts.
     """
     _, candidates, layouts = outcomes.success.shape
     if metric == "qualified_rate":
         return candidates
-    if metric == "legacy_top5":
+    if metric in ("legacy_top5", "legacy_best"):
         return min(LEGACY_LAYOUTS, layouts)
     return layouts if candidates == 1 else min(candidates, layouts)
 
@@ -190,8 +190,8 @@ def draw(rng: np.random.Generator, outcomes: TaskOutcomes, seeds: Int) -> Draws:
     return Draws(
         seeds=seeds,
         candidates=rng.integers(0, n_candidates, (*seeds.shape, n_candidates)),
-        layouts=_counts(rng, b, n_layouts),
-        select_layouts=_counts(rng, b, n_select),
+        layouts=counts(rng, b, n_layouts),
+        select_layouts=counts(rng, b, n_select),
         # One layout of two, as one seed of two: see S - 1 above.
         legacy_layouts=rng.integers(0, n_legacy, (b, max(1, n_legacy - 1))),
     )
@@ -218,16 +218,19 @@ def replicates(outcomes: TaskOutcomes, draws: Draws) -> dict[str, Float64]:
     key = score * n_candidates + np.arange(n_candidates - 1, -1, -1)
     k = min(TOP, n_candidates)
     top = np.argpartition(key, n_candidates - k, axis=2)[:, :, n_candidates - k :]
-    legacy = np.zeros(drawn.shape[:2])
+    legacy_top, legacy_best = np.zeros(drawn.shape[:2]), np.zeros(drawn.shape[:2])
     for layout in draws.legacy_layouts.T:
         solved = success[drawn, layout[:, None, None]].sum(axis=2)
-        legacy += np.minimum(solved, k) / k  # Mean of the k largest of a column of zeros and ones.
+        legacy_top += np.minimum(solved, k) / k  # Mean of the k largest of a column of zeros and ones.
+        legacy_best += np.minimum(solved, 1)
     return {
         "mean": drawn_test.mean(axis=(1, 2)),
         "best_selected": np.take_along_axis(drawn_test, key.argmax(2)[:, :, None], 2).mean(axis=(1, 2)),
         "top5_selected": np.take_along_axis(drawn_test, top, 2).mean(axis=(1, 2)),
         "qualified_rate": (drawn_test >= 1).mean(axis=(1, 2)),
-        "legacy_top5": legacy.mean(axis=1) / draws.legacy_layouts.shape[1],
+        "oracle_best": drawn_test.max(axis=2).mean(axis=1),
+        "legacy_top5": legacy_top.mean(axis=1) / draws.legacy_layouts.shape[1],
+        "legacy_best": legacy_best.mean(axis=1) / draws.legacy_layouts.shape[1],
     }
 
 
@@ -238,7 +241,7 @@ def draw_seeds(n_seeds: int, resamples: int) -> Int:
     return rng.integers(0, n_seeds, (resamples, max(1, n_seeds - 1)))
 
 
-def _counts(rng: np.random.Generator, b: int, n: int) -> Float64:
+def counts(rng: np.random.Generator, b: int, n: int) -> Float64:
     """(b, n): how often each of n things was drawn when n were drawn with replacement."""
     index = rng.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
     return np.bincount(index.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)

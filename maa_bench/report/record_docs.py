@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from maa_bench.candidate_rows import CANDIDATE_COLUMNS
 from maa_bench.episodes import EPISODE_COLUMNS
 from maa_bench.record import SCHEMA_VERSION, record_schema
 
@@ -24,11 +25,13 @@ A run of a method writes one folder, `results/<method>/<run_id>/`, whole or not 
 |---|---|
 | `record.json` | the keys below; JSON, keys sorted, schema version {SCHEMA_VERSION} |
 | `episodes.parquet` | one row a rollout; every metric is made of these rows and can be made again |
+| `candidates.parquet` | one row a candidate: the hash of its parameters, and how new it is |
 | `candidates.safetensors` | the generated parameters; not committed, but the record holds their SHA-256 |
 
 Unknown keys, NaN and infinity are refused. `record.schema.json` beside this page is the JSON Schema
 (`maa_bench.results.record_schema()`). `load_record` reads a record and checks its files, `validate_record` also
-makes its metrics again from the episodes, and `write_record` writes one.
+makes its metrics again from the episodes, and `write_record` writes one. Records of schema version 1 still load: what
+they lack is made of their episodes, and they have no `candidates.parquet`.
 """
 
 
@@ -44,6 +47,12 @@ def record_markdown() -> str:
         "Every combination occurs once and no cell is empty.\n\n| column | type | meaning |\n|---|---|---|\n"
     )
     page += [f"| `{c.name}` | {c.type} | {_escaped(c.description)} |\n" for c in EPISODE_COLUMNS]
+    page.append(
+        "\n## `candidates.parquet`\n\n"
+        "Rows are sorted by task (in the split's order), `train_seed`, `candidate`.\n\n"
+        "| column | type | meaning |\n|---|---|---|\n"
+    )
+    page += [f"| `{c.name}` | {c.type} | {_escaped(c.description)} |\n" for c in CANDIDATE_COLUMNS]
     return "".join(page)
 
 

@@ -18,11 +18,13 @@ from maa_bench.record import AGGREGATE, MetricValue, RunRecord
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """The controls of every table, in their fixed order, after the methods under test."""
 
-LEGACY_HEADER = "legacy_top5 (†)"
-LEGACY_NOTE = "†: the released code's metric: it selects on the rollouts that it reports"
+MARKED = {"oracle_best": "oracle_best (‡)", "legacy_top5": "legacy_top5 (†)", "legacy_best": "legacy_best (†)"}
+"""Headers of the metrics that need a warning."""
+LEGACY_NOTE = "†: the released code's metrics: they select on the rollouts that they report"
+ORACLE_NOTE = "‡: an upper bound, no result: the best candidate on the very layouts that it is scored on"
 
 NOTHING = "–"  # noqa: RUF001 - a dash is meant
-SELECTING = ("best_selected", "top5_selected", "legacy_top5")
+SELECTING = ("best_selected", "top5_selected", "oracle_best", "legacy_top5", "legacy_best")
 """Metrics that choose between candidates. The record has them of a method with one policy, too, where they are that
 policy's success; a table does not show "the one" beside "top 5 of 16"."""
 ONE_POLICY_NOTE = f"{NOTHING}: one policy, nothing to select; compare its mean"
@@ -154,12 +156,12 @@ def summary_table(records: Sequence[RunRecord]) -> Table:
         for record, label in zip(ordered, method_labels(ordered), strict=True)
     ]
     first = ordered[0]
-    notes = [LEGACY_NOTE, COST_NOTE]
+    notes = [LEGACY_NOTE, ORACLE_NOTE, COST_NOTE]
     if any(record.method.deterministic_candidates for record in ordered):
         notes.append(ONE_POLICY_NOTE)
     if any(NOTHING in _costs(record) for record in ordered):
         notes.append(UNSAID_NOTE)
-    metrics = [LEGACY_HEADER if metric == "legacy_top5" else metric for metric in METRICS]
+    metrics = [MARKED.get(metric, metric) for metric in METRICS]
     return Table(
         title=f"summary: {first.suite.name}, split {first.split.name}, mean of tasks",
         header=("method", *metrics, "uses", "parameters", "fit s", "adapt s", "test env steps", "peak MB"),

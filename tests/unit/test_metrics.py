@@ -77,6 +77,14 @@ def test_legacy_top5_averages_seeds() -> None:
     assert metrics.legacy_top5(success) == 0.5
 
 
+def test_legacy_best_mixes_candidates_and_oracle_best_does_not() -> None:
+    success = np.zeros((2, 3, 4), dtype=bool)
+    success[:, 0, 0] = success[:, 1, 1] = True  # No candidate solves both of the first two layouts ...
+    success[0, 2, 2:] = True  # ... and one of seed 0 solves two others.
+    assert metrics.legacy_best(success) == 1.0
+    assert metrics.oracle_best(success) == pytest.approx((2 / 4 + 1 / 4) / 2)
+
+
 def test_all_metrics_follow_the_table_of_names(outcomes: tuple[np.ndarray, np.ndarray]) -> None:
     values = metrics.all_metrics(*outcomes)
     assert list(values) == list(metrics.METRICS)
@@ -93,7 +101,9 @@ def test_one_candidate_needs_no_selection() -> None:
         "best_selected": 0.75,
         "top5_selected": 0.75,
         "qualified_rate": 0.0,
+        "oracle_best": 0.75,
         "legacy_top5": 0.5,
+        "legacy_best": 0.5,
     }
     with pytest.raises(ValueError, match="select layouts"):
         metrics.all_metrics(np.ones((1, 2, 3)), None)

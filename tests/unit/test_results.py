@@ -144,18 +144,18 @@ def test_narrower_integers_and_dictionary_strings_are_taken() -> None:
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     record, table = sample()
-    weights = {"window-close/0": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    weights = {"0/window-close": np.arange(12, dtype=np.float32).reshape(4, 3)}
     written = write_record(tmp_path / "run-1", record, table, weights)
     assert load_record(tmp_path / "run-1") == validate_record(tmp_path / "run-1") == written
     assert written.model_copy(update={"files": {}}) == record
-    assert set(written.files) == {"episodes.parquet", "candidates.safetensors"}
+    assert set(written.files) == {"episodes.parquet", "candidates.parquet", "candidates.safetensors"}
     assert written.files["episodes.parquet"].rows == table.num_rows
     assert load_episodes(tmp_path / "run-1").equals(table)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run-1"]
     from safetensors.numpy import load_file
 
     loaded = load_file(tmp_path / "run-1" / "candidates.safetensors")
-    np.testing.assert_array_equal(loaded["window-close/0"], weights["window-close/0"])
+    np.testing.assert_array_equal(loaded["0/window-close"], weights["0/window-close"])
 
 
 def test_same_run_same_bytes_whatever_the_row_order(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_method_of_equal_candidates_has_one_evaluated(tmp_path: Path) -> None:
         ),
         (lambda raw: raw["metrics"]["aggregate"]["mean"].update(se=0.1), "unknown key .* Known: ci, value"),
         (lambda raw: raw["cost"]["seconds"].pop("fit"), "key 'cost.seconds.fit' is missing"),
-        (lambda raw: raw.update(schema_version=2), "schema_version is 2; this version of maa-bench reads 1"),
+        (lambda raw: raw.update(schema_version=3), "schema_version is 3; this version of maa-bench reads 1, 2"),
         (lambda raw: raw.pop("schema_version"), "schema_version is None"),
         (lambda raw: raw["protocol"].update(shots="4"), "protocol.shots: .*integer"),
         (lambda raw: raw["protocol"].update(shots=0), "protocol.shots: .*greater than or equal to 1"),

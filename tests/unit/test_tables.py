@@ -15,9 +15,9 @@ from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
-    LEGACY_HEADER,
     LONG_COLUMNS,
     MANY,
+    MARKED,
     NOTHING,
     ONE_POLICY_NOTE,
     UNSAID_NOTE,
@@ -109,8 +109,9 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
     made = records("make_an_agent")
     table = summary_table(made)
     assert table.header[:4] == ("method", "mean", "best_selected", "top5_selected")
-    assert table.header[5] == LEGACY_HEADER == "legacy_top5 (†)"
-    assert any("selects on the rollouts that it reports" in note for note in table.notes)
+    assert table.header[5:8] == ("oracle_best (‡)", "legacy_top5 (†)", "legacy_best (†)")
+    assert any("select on the rollouts that they report" in note for note in table.notes)
+    assert any("an upper bound, no result" in note for note in table.notes)
     (row,) = table.rows
     aggregate = made[0].metrics.aggregate
     assert row == (
@@ -119,7 +120,9 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.best_selected,
         aggregate.top5_selected,
         aggregate.qualified_rate,
+        aggregate.oracle_best,
         aggregate.legacy_top5,
+        aggregate.legacy_best,
         "prompts",
         NOTHING,
         "6.2",
@@ -145,7 +148,7 @@ def test_one_policy_never_stands_where_others_select() -> None:
     many = sample("make_an_agent")[0]
     table = summary_table([one, many])
     rows = {str(row[0]): dict(zip(table.header, row, strict=True)) for row in table.rows}
-    for metric in ("best_selected", "top5_selected", LEGACY_HEADER):
+    for metric in ("best_selected", "top5_selected", *MARKED.values()):
         assert rows["meta_il"][metric] == NOTHING
         assert isinstance(rows["make_an_agent"][metric], MetricValue)
     assert rows["meta_il"]["mean"] == one.metrics.aggregate.mean
