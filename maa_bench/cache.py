@@ -3,13 +3,15 @@
 <cache>/format.json       which layout of the folder this is
 <cache>/datasets/<id>/    checkpoint datasets
 <cache>/fits/<key>/       what methods saved after `fit`
+<cache>/prompts/<key>/    prompts that were collected with noise
 <cache>/cells/<key>/      episodes of one method, training seed and task
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench import __version__
+from maa_bench.candidate_rows import DISTANCES
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import CacheError, DataError, did_you_mean
 from maa_bench.files import hashes, remove_leftovers, sha256_of, whole_folder, write_json
@@ -24,7 +27,15 @@ from maa_bench.policy import Float32
 
 FORMAT = 1
 
-LEFTOVERS = ("datasets/.*", "datasets/*/.*", "datasets/*/*/*/.*", "datasets/*/build/*/*/.*", "fits/.*", "cells/.*")
+LEFTOVERS = (
+    "datasets/.*",
+    "datasets/*/.*",
+    "datasets/*/*/*/.*",
+    "datasets/*/build/*/*/.*",
+    "fits/.*",
+    "prompts/.*",
+    "cells/.*",
+)
 """Where killed processes may have left temporary files."""
 
 
@@ -80,6 +91,7 @@ class CellResult:
         peak_mb: peak memory of the largest process that worked on the cell, in MB (10^6 bytes).
         environment: the machine and software that computed it (`maa_bench.record.Environment` as JSON).
         test_steps: environment steps that the method took while it generated; None in results of older versions.
+        measures: (n_candidates,) float64 distances by name, see `maa_bench.candidate_rows`; empty where there are none.
     """
 
     first_success: npt.NDArray[np.int64]
@@ -90,6 +102,7 @@ class CellResult:
     peak_mb: float
     environment: dict[str, Any]
     test_steps: int | None = None
+    measures: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,10 @@ class Cache:
     def fit_folder(self, key: str) -> Path:
         """Where a fit belongs, whether it is there or not."""
         return self.folder / "fits" / key
+
+    def prompts_folder(self, key: str) -> Path:
+        """Where prompts that were collected with noise belong, whether they are there or not."""
+        return self.folder / "prompts" / key
 
     def fit_cost(self, key: str) -> FitCost | None:
         """What the fit of that key took, or None if there is none."""
@@ -207,6 +224,8 @@ class Cache:
             failures = tuple(FailedEpisode(*failure) for failure in meta["failures"])
             own = [meta[key] for key in ("seconds", "steps", "peak_mb", "environment")]
             own.append(meta.get("test_steps"))
+            measured = {name: arrays[f"{name}.npy"] for name in DISTANCES if f"{name}.npy" in arrays}
+            own.append(measured)
             return CellResult(arrays["first_success.npy"], arrays.get("params.npy"), failures, *own)
         except (KeyError, TypeError):
             raise _damaged(folder / "meta.json") from None
@@ -234,6 +253,7 @@ class Cache:
         arrays: dict[str, npt.NDArray[Any]] = {"first_success.npy": cell.first_success}
         if cell.params is not None:
             arrays["params.npy"] = cell.params
+        arrays |= {f"{name}.npy": values for name, values in cell.measures.items()}
         with whole_folder(self._cell_folder(key), replace or not self._has_result(key)) as folder:
             for name, array in arrays.items():
                 np.save(folder / name, array)

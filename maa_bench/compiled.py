@@ -22,6 +22,7 @@ SOURCES = (
     "forward.py",
     "simulators/metaworld/kernel.py",
     "simulators/metaworld/physics.py",
+    "simulators/metaworld/success.py",
 )
 """Every file with a compiled function (a test sees to it), below this one's folder."""
 

@@ -6,19 +6,21 @@ a job's result does not depend on how candidates are cut into jobs or where the 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.conditions import STANDARD, Conditions
+from maa_bench.conditions import STANDARD, Conditions, Start
 from maa_bench.episodes import FailedEpisode
 from maa_bench.errors import one_line
 from maa_bench.execution import Report
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent, Agents, FlatPolicies
-from maa_bench.policy import PolicySpec
+from maa_bench.novelty import PATH_STEPS
+from maa_bench.policy import Float32, PolicySpec
 from maa_bench.resources import peak_mb, restart_peak
 from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_task, step_until_success, under
 from maa_bench.suite import load_suite
@@ -40,6 +42,8 @@ class Episodes:
         steps: environment steps taken.
         seconds: wall clock.
         peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
+        paths: (n_candidates, steps, obs_dim) float32, what flat policies saw first on the first test layout, see
+            `maa_bench.novelty`; NaN where an episode broke off; None for other agents. Its steps are not counted.
     """
 
     first_success: npt.NDArray[np.int64]
@@ -47,6 +51,7 @@ class Episodes:
     steps: int
     seconds: float
     peak_mb: float
+    paths: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class EpisodeJob:
         first = np.full((len(self.indices), len(names)), -1, np.int64)
         failures: list[FailedEpisode] = []
         total = 0
+        paths = None
+        if isinstance(self.agents, FlatPolicies):
+            steps = min(PATH_STEPS, suite.horizon)
+            paths = np.full((len(self.indices), steps, suite.policy.obs_dim), np.nan, np.float32)
         with under(opened_task(suite, self.task)) as simulator:
             for row, (index, candidate) in enumerate(zip(self.indices, self.candidates, strict=True)):
                 report(step_name(candidate), 0, 0)
@@ -96,7 +105,9 @@ class EpisodeJob:
                         failures.append(FailedEpisode(candidate, *name, one_line(error.reason)))
                         steps = error.steps
                     total += steps
-        return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb())
+                if paths is not None and isinstance(agent, PackedPolicy):
+                    _record_path(simulator, agent, starts[names.index(("test", 0))], paths[row])
+        return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb(), paths)
 
     def without(self, candidates: set[int]) -> EpisodeJob | None:
         """The same job but for some candidates; None if nothing is left."""
@@ -121,6 +132,13 @@ def _episode(simulator: TaskSimulator, agent: Agent, layout: Float64, horizon: i
     if isinstance(agent, PackedPolicy):
         return simulator.first_success(agent, layout, horizon)
     return step_until_success(simulator, agent, layout, horizon)
+
+
+def _record_path(simulator: TaskSimulator, policy: PackedPolicy, start: Start, path: Float32) -> None:
+    """Write the first observations of an episode: (steps, obs_dim); leave them alone if it breaks off."""
+    simulator.set_dynamics(start.dynamics)
+    with contextlib.suppress(EpisodeError):
+        path[:] = simulator.trajectory(policy, start.layout, len(path), 0, len(path)).observations[: len(path)]
 
 
 def _agent(agents: Agents, index: int, spec: PolicySpec) -> Agent:

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maa_bench.cache import Cache, FitCost
+from maa_bench.dataset.shaky import ShakyError
 from maa_bench.dataset.shown import RewardsError, shown_prompts
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import MaaBenchError, MethodError
 from maa_bench.execution import Report
 from maa_bench.files import hashes, whole_folder, write_json
 from maa_bench.method import Agents, Context, FlatPolicies, Method, Saveable, TrainingSet
+from maa_bench.novelty import train_distance
 from maa_bench.prompts import PromptSet
 from maa_bench.protocol import Protocol
 from maa_bench.registry import load_method
@@ -50,12 +53,14 @@ class Generated:
         seconds: wall clock of `generate`.
         steps: environment steps taken in `generate`.
         peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
+        train_distance: (n,) float64, see `maa_bench.novelty`; None where agents are not flat.
     """
 
     agents: Agents
     seconds: float
     steps: int
     peak_mb: float
+    train_distance: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,11 @@ class FitJob:
         prompts: dict[str, PromptSet] = {}
         for task in self.tasks:
             try:
-                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed)
+                prompts[task] = shown_prompts(data, task, self.uses, self.protocol, self.train_seed, self.cache)
             except RewardsError as error:
                 failures[task] = f"method {self.method!r} needs rewards: {error}"
+            except ShakyError as error:
+                failures[task] = str(error)
         if not prompts:
             return Fitted({}, failures)
         report("fit", 0, 0)
@@ -134,7 +141,10 @@ class FitJob:
             except MethodError as error:
                 failures[task] = str(error)
             else:
-                generated[task] = Generated(agents, time.monotonic() - started, taken, peak_mb())
+                made = Generated(agents, time.monotonic() - started, taken, peak_mb())
+                if isinstance(agents, FlatPolicies):
+                    made = replace(made, train_distance=train_distance(agents.params, training_set.params))
+                generated[task] = made
         return Fitted(generated, failures)
 
     def without(self, tasks: set[str]) -> FitJob | None:

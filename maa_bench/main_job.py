@@ -20,6 +20,7 @@ from maa_bench.named_protocol import OWN_TO_A_RUN, SETTINGS, load_protocol
 from maa_bench.plan import Cell, Plan, make_plans
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
+from maa_bench.suite import DEFAULT_SUITE
 from maa_bench.work import Campaign, ensure_dataset, opened_dataset
 
 if TYPE_CHECKING:
@@ -176,6 +177,9 @@ def run_plans(
     Raises:
         ProtocolError: a dataset has too few. Only that dataset was built.
     """
+    for notice in dict.fromkeys(plan.suite.notice for plan in plans):
+        if notice:
+            progress.note(notice)
     many = len(plans) > 1
     if many and how.overwrite != "never":
         _check_datasets(plans, how, Cache(cache_dir), progress)
@@ -213,7 +217,7 @@ def _where(cell: Cell, plan: Plan) -> str:
 def run_methods(
     methods: Sequence[str],
     *,
-    suite: str = "metaworld-v1",
+    suite: str = DEFAULT_SUITE,
     split: str = "unseen",
     tasks: Sequence[str] | None = None,
     protocol: Protocol | str | Sequence[Protocol] | None = None,

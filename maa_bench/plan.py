@@ -23,7 +23,7 @@ from maa_bench.named_protocol import labelled
 from maa_bench.protocol import PROMPT_SETTINGS, Protocol
 from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
 from maa_bench.software import software
-from maa_bench.suite import Split, Suite, load_suite
+from maa_bench.suite import DEFAULT_SUITE, Split, Suite, load_suite
 
 ADDRESSED = ("shots", "candidates", "episodes", "select_episodes", "prompt_source")
 """Settings that are in the address of a cell at any value, if they decide it. Others came later: they are only where
@@ -111,7 +111,7 @@ class Plan:
 
 def make_plan(
     methods: Sequence[str],
-    suite: str = "metaworld-v1",
+    suite: str = DEFAULT_SUITE,
     split: str = "unseen",
     tasks: Sequence[str] | None = None,
     protocol: Protocol | None = None,
@@ -207,7 +207,7 @@ def _dataset(
     """The dataset, once it is known to serve the split and the protocol."""
     wanted, source = protocol.shots, protocol.prompt_source
     if folder is None:
-        plan = plan_dataset(suite, protocol.scale)
+        plan = plan_dataset(suite, protocol.scale, name=split.dataset)
         at_most = plan.max_prompts(tasks, source)
         if wanted > at_most:
             raise ProtocolError(

@@ -97,6 +97,10 @@ class Protocol:
         for setting in ("prompt_noise", "action_noise"):
             if not 0 <= (std := getattr(self, setting)) < math.inf:
                 raise ProtocolError(f"{flag(setting)} must be a number of 0 or more, not {std}")
+        if self.action_noise and self.prompt_source == "expert":
+            raise ProtocolError(
+                "--action-noise has policies of the dataset act again: it needs --prompt-source trained or partial"
+            )
         if not 0 <= self.dropped_steps < 1:
             raise ProtocolError(f"--dropped-steps must be a share from 0 to less than 1, not {self.dropped_steps}")
         if not 1 <= self.prompt_steps <= PROMPT_STEPS:

@@ -89,23 +89,21 @@ def record_of(
         ),
         split=SplitInfo(name=plan.split.name, train=plan.split.train, test=plan.tasks),
         dataset=_dataset_info(plan, cache),
-        protocol=ProtocolInfo(
-            scale=plan.protocol.scale,
-            shots=plan.protocol.shots,
-            candidates=plan.protocol.candidates,
-            episodes=plan.protocol.episodes,
-            select_episodes=plan.protocol.select_episodes,
-            horizon=plan.suite.horizon,
-            success_rule=plan.suite.success,
-            prompt_source=plan.protocol.prompt_source,
-        ),
+        protocol=_protocol_info(plan),
         seeds=Seeds(train=plan.train_seeds, base=plan.base_seed),
         metrics=metrics_of_episodes(table),
         environment=Environment.model_validate(results[cells[0].key].environment),
         cost=_cost(plan, method, cells, results, cache),
         failures=tuple(failed_candidates(cells, results)),
     )
-    return write_record(folder, record, table, candidates)
+    measures = {f"{cell.train_seed}/{cell.task}": results[cell.key].measures for cell in cells}
+    return write_record(folder, record, table, candidates, measures)
+
+
+def _protocol_info(plan: Plan) -> ProtocolInfo:
+    settings = plan.protocol.as_dict()
+    del settings["device"]  # stands in the environment
+    return ProtocolInfo(**settings, horizon=plan.suite.horizon, success_rule=plan.suite.success)
 
 
 def _candidates(cells: Iterable[Cell], cache: Cache) -> dict[str, Float32]:

@@ -10,7 +10,7 @@ import io
 import re
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -22,6 +22,9 @@ import numpy.typing as npt
 
 from maa_bench.errors import SpecError, SuiteError, did_you_mean
 from maa_bench.policy import PolicySpec
+
+DEFAULT_SUITE = "metaworld-v2"
+"""What verbs and functions take where no suite is named."""
 
 LAYOUT_SETS = ("train", "select", "test")
 """train: collects data and prompts; select: may choose between candidates; test: is only ever reported."""
@@ -51,13 +54,30 @@ class Task:
 class Split:
     """What is trained on and what is tested: two ordered lists of task names.
 
-    `kind` says what the split claims: `seen` tests only training tasks, `unseen` none of them.
+    `kind` says what the split claims: `seen` tests only training tasks, `unseen` none of them. `dataset` names the one
+    of the suite's datasets that serves it; None if the suite has a single one, of all its tasks.
     """
 
     name: str
     kind: SplitKind
     train: tuple[str, ...]
     test: tuple[str, ...]
+    dataset: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetTasks:
+    """Which tasks a dataset holds, and what for; all in the suite's order.
+
+    Attributes:
+        tasks: all of them.
+        trained: those that a split of this dataset trains on: only these get train runs.
+        tested: those that a split of this dataset tests: only these need prompts.
+    """
+
+    tasks: tuple[str, ...]
+    trained: tuple[str, ...]
+    tested: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,8 @@ class Suite:
         layout_path: the layout file.
         layout_counts: layouts a task in each set.
         dataset: this suite's changes to the dataset sizes of each scale.
+        datasets: its datasets by name, the default first; none: one of all tasks serves all splits.
+        superseded_by: the suite that new work should use instead, if there is one.
     """
 
     name: str
@@ -96,6 +118,15 @@ class Suite:
     layout_path: Path
     layout_counts: Mapping[str, int]
     dataset: Mapping[str, Mapping[str, Any]]
+    datasets: Mapping[str, DatasetTasks]
+    superseded_by: str | None
+
+    @property
+    def notice(self) -> str | None:
+        """One line for who uses a superseded suite."""
+        if self.superseded_by is None:
+            return None
+        return f"suite {self.name} is superseded by {self.superseded_by}; its numbers stay as they are"
 
     def task(self, name: str) -> Task:
         """The task of that name.
@@ -116,6 +147,18 @@ class Suite:
         if name not in self.splits:
             raise SuiteError(f"suite {self.name} has no split {name!r}.{did_you_mean(name, self.splits)}")
         return self.splits[name]
+
+    def dataset_tasks(self, name: str | None = None) -> DatasetTasks:
+        """What a dataset of that name holds; of the default one without a name.
+
+        Raises:
+            SuiteError: unknown name; the line gives the nearest right ones.
+        """
+        if name is None:
+            return next(iter(self.datasets.values()), _dataset_tasks(tuple(self.tasks), self.splits.values()))
+        if name not in self.datasets:
+            raise SuiteError(f"suite {self.name} has no dataset {name!r}.{did_you_mean(name, self.datasets)}")
+        return self.datasets[name]
 
     @cached_property
     def _layouts(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -201,7 +244,7 @@ class _Table:
 
 _SUITE_KEYS = (
     *("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy"),
-    *("layouts", "tasks", "splits", "dataset"),
+    *("layouts", "tasks", "splits", "dataset", "datasets", "superseded_by"),
 )
 
 
@@ -224,10 +267,11 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
     if not tasks:
         raise SuiteError(f"{path}: 'tasks' is empty")
     splits = {name: _parse_split(name, table, tasks, path) for name, table in top.get("splits", dict).items()}
+    datasets = _parse_datasets(top.get("datasets", dict, {}), tasks, splits, path)
     file = layouts.get("file", str)
     if Path(file).name != file:
         raise SuiteError(f"{path}: 'layouts.file' must be a file name beside the suite, not {file!r}")
-    for what in (top.get("name", str), *tasks, *splits):
+    for what in (top.get("name", str), *tasks, *splits, *datasets):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", what):  # they name files and folders
             raise SuiteError(f"{path}: name {what!r} must be letters, digits, '.', '_' or '-' (at most 64)")
     return Suite(
@@ -246,6 +290,8 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
         layout_path=path.parent / file,
         layout_counts={layout_set: layouts.positive(layout_set) for layout_set in LAYOUT_SETS},
         dataset=_parse_dataset(top.get("dataset", dict, {}), path),
+        datasets=datasets,
+        superseded_by=top.get("superseded_by", str, "") or None,
     )
 
 
@@ -255,7 +301,7 @@ def _parse_task(name: str, data: Any, path: Path) -> Task:
 
 
 def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) -> Split:
-    table = _Table(data, f"splits.{name}", path, ("kind", "train", "test"))
+    table = _Table(data, f"splits.{name}", path, ("kind", "train", "test", "dataset"))
     kind, train, test = table.get("kind", str), table.strings("train"), table.strings("test")
     for task in (*train, *test):
         if task not in tasks:
@@ -269,7 +315,43 @@ def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) ->
         raise SuiteError(f"{path}: split {name!r} is seen but tests tasks that it does not train on")
     if kind not in ("seen", "unseen"):
         raise SuiteError(f"{path}: 'splits.{name}.kind' must be 'seen' or 'unseen', not {kind!r}")
-    return Split(name, "unseen" if kind == "unseen" else "seen", train, test)
+    dataset = table.get("dataset", str, "") or None
+    return Split(name, "unseen" if kind == "unseen" else "seen", train, test, dataset)
+
+
+def _parse_datasets(
+    data: dict[str, Any], tasks: Mapping[str, Task], splits: Mapping[str, Split], path: Path
+) -> dict[str, DatasetTasks]:
+    found = {}
+    for name, own in data.items():
+        named = _Table(own, f"datasets.{name}", path, ("tasks",)).strings("tasks")
+        for task in named:
+            if task not in tasks:
+                raise SuiteError(f"{path}: dataset {name!r} names unknown task {task!r}.{did_you_mean(task, tasks)}")
+        users = [split for split in splits.values() if split.dataset == name]
+        if not users:
+            raise SuiteError(f"{path}: no split names dataset {name!r}: give it one, or leave the table out")
+        for split in users:
+            lacking = [task for task in dict.fromkeys((*split.train, *split.test)) if task not in named]
+            if lacking:
+                raise SuiteError(f"{path}: dataset {name!r} of split {split.name!r} lacks {', '.join(lacking)}")
+        found[name] = _dataset_tasks(tuple(task for task in tasks if task in named), users)
+    for split in splits.values():
+        if split.dataset is None and found:
+            raise SuiteError(f"{path}: missing key 'splits.{split.name}.dataset', one of {', '.join(found)}")
+        if split.dataset is not None and split.dataset not in found:
+            raise SuiteError(
+                f"{path}: split {split.name!r} names unknown dataset {split.dataset!r}."
+                f"{did_you_mean(split.dataset, found)}"
+            )
+    return found
+
+
+def _dataset_tasks(tasks: tuple[str, ...], users: Iterable[Split]) -> DatasetTasks:
+    splits = list(users)
+    trained = {task for split in splits for task in split.train}
+    tested = {task for split in splits for task in split.test}
+    return DatasetTasks(tasks, tuple(t for t in tasks if t in trained), tuple(t for t in tasks if t in tested))
 
 
 def _parse_dataset(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:

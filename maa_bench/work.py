@@ -29,7 +29,9 @@ from maa_bench.execution import Executor, Job, JobLostError
 from maa_bench.execution.threads import JOB_THREADS
 from maa_bench.fitting import FitJob, Fitted, Generated
 from maa_bench.method import FlatPolicies
+from maa_bench.novelty import path_spread, spread
 from maa_bench.plan import Cell, Plan
+from maa_bench.policy import Float32
 from maa_bench.progress import JobStages, Progress
 
 
@@ -80,6 +82,7 @@ class _Pending:
     steps: int = 0
     seconds: float = 0.0
     peak_mb: float = 0.0
+    paths: dict[int, Float32] = field(default_factory=dict)
 
     def add(self, candidates: tuple[int, ...], episodes: Episodes) -> None:
         """Take a job's result."""
@@ -89,6 +92,8 @@ class _Pending:
         self.seconds += episodes.seconds
         self.peak_mb = max(self.peak_mb, episodes.peak_mb)
         self.missing -= len(candidates)
+        if episodes.paths is not None:
+            self.paths.update(zip(candidates, episodes.paths, strict=True))
 
     def result(self, environment: dict[str, Any]) -> CellResult:
         agents = self.generated.agents
@@ -101,7 +106,20 @@ class _Pending:
             peak_mb=max(self.peak_mb, self.generated.peak_mb),
             environment=environment,
             test_steps=self.generated.steps,
+            measures=self._measures(),
         )
+
+    def _measures(self) -> dict[str, npt.NDArray[np.float64]]:
+        """How new the candidates are, by the columns of `candidate_rows.DISTANCES`; nothing if they are not flat."""
+        agents = self.generated.agents
+        if not isinstance(agents, FlatPolicies) or self.generated.train_distance is None:
+            return {}
+        measures = {"train_distance": self.generated.train_distance, "spread": spread(agents.params)}
+        if self.paths:
+            unknown = np.full_like(next(iter(self.paths.values())), np.nan)
+            paths = np.array([self.paths.get(i, unknown) for i in range(len(agents))])
+            measures["path_spread"] = path_spread(paths)
+        return measures
 
 
 class Campaign:

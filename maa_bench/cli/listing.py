@@ -86,6 +86,7 @@ def suites(as_json: JsonOption = False) -> None:
                     "tasks": list(suite.tasks),
                     "splits": list(suite.splits),
                     "versions": dict(suite.versions),
+                    "superseded_by": suite.superseded_by,
                 }
                 for suite in loaded
             ]
@@ -96,6 +97,9 @@ def suites(as_json: JsonOption = False) -> None:
         [(s.name, s.simulator, str(len(s.tasks)), ", ".join(s.splits), str(s.horizon), s.description) for s in loaded],
         right=("tasks", "horizon"),
     )
+    for suite in loaded:
+        if suite.notice:
+            print(f"\n{suite.notice}")
 
 
 @_app.command(
@@ -151,11 +155,19 @@ def splits(suite: SuiteOption = DEFAULT_SUITE, as_json: JsonOption = False) -> N
 
     found = load_suite(suite).splits.values()
     if as_json:
-        print_json([{"name": s.name, "kind": s.kind, "train": list(s.train), "test": list(s.test)} for s in found])
+        print_json(
+            [
+                {"name": s.name, "kind": s.kind, "dataset": s.dataset, "train": list(s.train), "test": list(s.test)}
+                for s in found
+            ]
+        )
         return
     print_table(
-        ("name", "kind", "trains on", "tests"),
-        [(s.name, s.kind, f"{len(s.train)} tasks", f"{len(s.test)} tasks: {', '.join(s.test)}") for s in found],
+        ("name", "kind", "dataset", "trains on", "tests"),
+        [
+            (s.name, s.kind, s.dataset or "-", f"{len(s.train)} tasks", f"{len(s.test)} tasks: {', '.join(s.test)}")
+            for s in found
+        ],
     )
 
 

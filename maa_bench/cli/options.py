@@ -35,7 +35,8 @@ DatasetOption = Annotated[
     typer.Argument(help="A dataset's folder, or the id of one in the cache.", show_default="the suite's own"),
 ]
 
-DEFAULT_SUITE = "metaworld-v1"
+DEFAULT_SUITE = "metaworld-v2"
+"""`maa_bench.suite.DEFAULT_SUITE`, said again: help must not import numpy."""
 DEFAULT_RESULTS = Path("results")
 
 

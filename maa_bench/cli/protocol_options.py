@@ -1,4 +1,4 @@
-"""Options of `maa-bench run` that settle its protocol."""
+"""Options of `maa-bench run` and `maa-bench render` that settle the protocol."""
 
 from __future__ import annotations
 
@@ -94,3 +94,21 @@ def asked_for(
     given = (s for s in settings if getattr(context.get_parameter_source(s), "name", "") == "COMMANDLINE")
     named.refuse_changes({setting: settings[setting] for setting in given})
     return named, named.conditions(only, **own)
+
+
+def one_asked_for(context: typer.Context, name: str | None, condition: str | None, scale: str, device: str) -> Protocol:
+    """One condition: the named protocol's of that label (default: its base), or that of the numbers given.
+
+    Raises:
+        ProtocolError: as `asked_for`; the protocol has no such condition.
+    """
+    from maa_bench.errors import ProtocolError, did_you_mean
+
+    if name is None and condition is not None:
+        raise ProtocolError("--condition is of a named protocol: it needs --protocol")
+    _, found = asked_for(context, name, None, scale, device)
+    by_label = {protocol.condition: protocol for protocol in found}
+    wanted = condition or found[0].condition
+    if wanted not in by_label:
+        raise ProtocolError(f"--condition: protocol {name} has no {wanted!r}.{did_you_mean(wanted, by_label)}")
+    return by_label[wanted]

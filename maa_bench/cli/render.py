@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,27 @@ from maa_bench.cli.options import (
     SuiteOption,
     examples,
 )
+from maa_bench.cli.protocol_options import (
+    PANEL,
+    ActionNoiseOption,
+    CandidatesOption,
+    DampingOption,
+    DroppedOption,
+    EpisodesOption,
+    FrictionOption,
+    GainOption,
+    MassOption,
+    NoiseOption,
+    SelectOption,
+    ShotsOption,
+    SourceOption,
+    StepsOption,
+    TestLayoutsOption,
+    one_asked_for,
+)
 from maa_bench.protocol import Protocol
 
 if TYPE_CHECKING:
-    from maa_bench.suite import Scale
     from maa_bench.video.cells import FinishedCell
     from maa_bench.video.job import Look, Video
 
@@ -33,12 +50,17 @@ def add_to(app: typer.Typer) -> None:
             ("maa-bench render --task window-close", "Make-An-Agent's first success, first failure and a grid"),
             ("maa-bench render --suite toy-v1 --task goal-030 --method random_seen --what grid", "six candidates"),
             ("maa-bench render --split seen --task door-open --method expert --what success --format gif", "a gif"),
+            (
+                "maa-bench render --task window-close --protocol environment-v1 --condition damping=4",
+                "one condition of a named protocol",
+            ),
             ("maa-bench render --task reach-wall --size 640x480 --out films --json", "larger; the list for programs"),
         )
     )(render)
 
 
 def render(
+    context: typer.Context,
     method: Annotated[str, typer.Option("--method", help="Registered name or package.module:Class.")] = "make_an_agent",
     suite: SuiteOption = DEFAULT_SUITE,
     split: Annotated[str, typer.Option("--split", help="A split of the suite (seen, unseen).")] = "unseen",
@@ -53,12 +75,33 @@ def render(
     size: Annotated[str, typer.Option("--size", help="Width and height of one view, in pixels.")] = "320x240",
     fps: Annotated[int, typer.Option("--fps", help="Frames a second.")] = 20,
     tiles: Annotated[int, typer.Option("--tiles", help="Candidates in the grid, at most.")] = 6,
-    shots: Annotated[int, typer.Option("--shots", help="Prompts of the task, as in the run.")] = Protocol.shots,
-    candidates: Annotated[int, typer.Option("--candidates", help="Candidates, as in the run.")] = Protocol.candidates,
-    episodes: Annotated[int, typer.Option("--episodes", help="Test layouts, as in the run.")] = Protocol.episodes,
-    select_episodes: Annotated[
-        int, typer.Option("--select-episodes", help="Select layouts, as in the run.")
-    ] = Protocol.select_episodes,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="The named protocol of the run, or the path of its TOML file.",
+            show_default="the numbers below",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option("--condition", help="Of --protocol, e.g. mass=2.", show_default="base", rich_help_panel=PANEL),
+    ] = None,
+    shots: ShotsOption = Protocol.shots,
+    candidates: CandidatesOption = Protocol.candidates,
+    episodes: EpisodesOption = Protocol.episodes,
+    select_episodes: SelectOption = Protocol.select_episodes,
+    prompt_source: SourceOption = Protocol.prompt_source,
+    prompt_noise: NoiseOption = Protocol.prompt_noise,
+    dropped_steps: DroppedOption = Protocol.dropped_steps,
+    prompt_steps: StepsOption = Protocol.prompt_steps,
+    action_noise: ActionNoiseOption = Protocol.action_noise,
+    test_layouts: TestLayoutsOption = Protocol.test_layouts,
+    mass: MassOption = Protocol.mass,
+    friction: FrictionOption = Protocol.friction,
+    damping: DampingOption = Protocol.damping,
+    gain: GainOption = Protocol.gain,
     seed: Annotated[int, typer.Option("--seed", help="The training seed of the run.")] = 0,
     scale: ScaleOption = Protocol.scale,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda, as in the run.")] = Protocol.device,
@@ -68,8 +111,8 @@ def render(
 ) -> None:
     """Show what a run has measured: the first success, the first failure, candidates side by side.
 
-    The episodes are those of a finished `maa-bench run` in the cache. A video ends a second after the first success,
-    or at the horizon.
+    The episodes are those of a finished `maa-bench run` in the cache, under the same settings. A video ends a second
+    after the first success, or at the horizon.
     """
     from maa_bench.cli.output import print_json, stdout_reserved
     from maa_bench.errors import DrawingError
@@ -81,9 +124,9 @@ def render(
         sys.path.append(str(Path.cwd()))  # as `run` does
     wanted = job.kinds(what)
     look = job.Look(*_size(size), fps, tiles, video_format)
-    protocol = Protocol(cast("Scale", scale), shots, candidates, episodes, select_episodes, device)
+    asked = one_asked_for(context, protocol, condition, scale, device)
     with stdout_reserved():  # a method's module may print
-        cell = find_cell(method, suite, split, task, protocol, seed, cache_dir)
+        cell = find_cell(method, suite, split, task, asked, seed, cache_dir)
         videos = job.render(cell, wanted, look, out, Progress(quiet))
     missing = [kind for kind in wanted if kind not in [video.what for video in videos]]
     if not videos:

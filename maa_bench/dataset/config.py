@@ -24,9 +24,11 @@ class DatasetConfig:
     """How many checkpoints, from how many runs, checked how.
 
     Attributes:
-        train_runs, validation_runs, prompt_runs: runs of each task that some split trains on.
+        train_runs, validation_runs, prompt_runs: runs of each task that a split of the dataset trains on; prompt runs
+            only if one tests it, too.
         unseen_runs: runs of each other task; all of them only act out prompts.
         per_run: checkpoints of success 1 a run.
+        prompts_per_run: the same of a run that only acts out prompts; None: `per_run`.
         partial_prompts: further checkpoints a task, of success between 0 and 1, divided among its prompt runs.
         partial_per_run: the same of each train and validation run.
         episodes: verification episodes a checkpoint, on as many train layouts.
@@ -41,6 +43,7 @@ class DatasetConfig:
     prompt_runs: int = 1
     unseen_runs: int = 1
     per_run: int = 32
+    prompts_per_run: int | None = None
     partial_prompts: int = field(default=4, metadata=MAY_BE_0)
     partial_per_run: int = field(default=0, metadata=MAY_BE_0)
     episodes: int = 3
@@ -84,6 +87,8 @@ class DatasetPlan:
     Attributes:
         suite: the suite.
         tasks: names of the tasks in it, in the suite's order.
+        trained: those of them that are trained on: they get train runs.
+        tested: those of them that are tested: they get prompt runs.
         config: sizes.
         producer: name of the producer.
         settings: the producer's.
@@ -92,6 +97,8 @@ class DatasetPlan:
 
     suite: Suite
     tasks: tuple[str, ...]
+    trained: tuple[str, ...]
+    tested: tuple[str, ...]
     config: DatasetConfig
     producer: str
     settings: Any
@@ -99,7 +106,7 @@ class DatasetPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Jobs take the suite by name: on another machine its files lie elsewhere."""
-        settled = self.tasks, self.config, self.producer, self.settings, self.device
+        settled = self.tasks, self.trained, self.tested, self.config, self.producer, self.settings, self.device
         return _reloaded, (type(self), self.suite.source, *settled)
 
     @property
@@ -117,14 +124,16 @@ class DatasetPlan:
             "layouts_sha256": suite.layouts_sha256,
             "tasks": [[name, suite.task(name).env, dict(suite.task(name).options)] for name in self.tasks],
             "software": software(),
-            "trained": sorted(training_tasks(suite) & set(self.tasks)),
+            "trained": sorted(self.trained),
+            # Settings that came later are in it only where they are used: older datasets keep their ids.
+            **({} if self.tested == self.tasks else {"tested": sorted(self.tested)}),
             "horizon": suite.horizon,
             "spec_id": suite.policy.id,
             "versions": dict(suite.versions),
             "producer": [self.producer, self.producer_version],
             "settings": {f.name: getattr(self.settings, f.name) for f in fields(self.settings) if decides(f)},
             **({} if self.device == "cpu" else {"device": self.device}),
-            "config": asdict(self.config),
+            "config": {key: value for key, value in asdict(self.config).items() if value is not None},
         }
 
     @property
@@ -135,10 +144,11 @@ class DatasetPlan:
     def runs(self, task: str) -> list[TrainingRun]:
         """The training runs of a task. A run keeps its seed whatever other runs there are."""
         config, keeps_all = self.config, load_producer(self.producer).keeps_all
-        if task in training_tasks(self.suite):
+        counts = {"prompt": config.unseen_runs}
+        if task in self.trained:
             counts = {"train": config.train_runs, "validation": config.validation_runs, "prompt": config.prompt_runs}
-        else:
-            counts = {"prompt": config.unseen_runs}
+        if task not in self.tested:
+            del counts["prompt"]
         found = []
         for role, count in counts.items():
             for number in range(count):
@@ -147,7 +157,8 @@ class DatasetPlan:
                 if keeps_all:
                     partial = failing = ALL
                 name, seed = f"{role}-{number:02d}", SEEDS[role] + number
-                found.append(TrainingRun(task, role, name, seed, config.per_run, partial, failing))
+                verified = (config.prompts_per_run if role == "prompt" else None) or config.per_run
+                found.append(TrainingRun(task, role, name, seed, verified, partial, failing))
         return found
 
     def max_prompts(self, tasks: Iterable[str], source: str) -> int:
@@ -182,6 +193,7 @@ def plan_dataset(
     suite: Suite,
     scale: Scale = "small",
     *,
+    name: str | None = None,
     per_task: int | None = None,
     tasks: tuple[str, ...] = (),
     producer: str = DEFAULT_PRODUCER,
@@ -193,18 +205,27 @@ def plan_dataset(
     Args:
         suite: the suite, whose TOML may change sizes of a scale (`[dataset.<scale>]`, `.experts`, `.<producer>`).
         scale: `small` or `paper`.
+        name: which of the suite's datasets, for a suite with several; default: its first.
         per_task: checkpoints of success 1 a task, of the paper's scale in all else.
-        tasks: only these; default: all.
+        tasks: only these; default: all of the dataset.
         producer: a registered producer.
         changes: of the producer's settings.
         device: where it trains, if it can choose: `cpu` or `cuda`.
 
     Raises:
-        SuiteError: the suite names a setting that does not exist, or gives one a value that cannot be.
+        SuiteError: no such dataset; a task that it lacks; the suite names a setting that does not exist, or gives one a
+            value that cannot be.
         DataError: the same of `changes`; an unknown producer.
     """
+    own_tasks = suite.dataset_tasks(name)
     for task in tasks:
         suite.task(task)
+        if task not in own_tasks.tasks:
+            others = [other for other, having in suite.datasets.items() if task in having.tasks]
+            raise SuiteError(
+                f"dataset {name or next(iter(suite.datasets))!r} of suite {suite.name} has no task {task!r}"
+                + (f"; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else "")
+            )
     loaded = load_producer(producer)
     if device != "cpu" and not loaded.uses_device:
         raise DataError(f"producer {producer!r} trains on the CPU alone: leave --device out")
@@ -220,10 +241,8 @@ def plan_dataset(
         config = config.with_per_task(per_task)
     settings = changed(loaded.settings(scale), of_producers.get(producer, {}), f"{where}.{producer}", SuiteError)
     settings = changed(settings, changes or {}, f"producer setting '{producer}", DataError)
-    chosen = tuple(name for name in suite.tasks if not tasks or name in tasks)
-    return DatasetPlan(suite, chosen, config, producer, settings, device)
-
-
-def training_tasks(suite: Suite) -> set[str]:
-    """Tasks that some split trains on: only these get train runs."""
-    return {task for split in suite.splits.values() for task in split.train}
+    chosen, trained, tested = (
+        tuple(task for task in group if not tasks or task in tasks)
+        for group in (own_tasks.tasks, own_tasks.trained, own_tasks.tested)
+    )
+    return DatasetPlan(suite, chosen, trained, tested, config, producer, settings, device)

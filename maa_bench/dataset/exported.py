@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maa_bench.dataset.config import training_tasks
 from maa_bench.dataset.official import write_raw
 from maa_bench.dataset.schema import ROLES
 from maa_bench.dataset.share import require_room
@@ -65,7 +64,7 @@ def _shards(data: CheckpointDataset, task: str, role: str | None) -> list[str]:
     """The shards to be read of a task."""
     if task not in data.tasks:
         raise DataError(f"dataset {data.id} has no task {task!r}.{did_you_mean(task, data.tasks)}")
-    role = role or ("train" if task in training_tasks(data.suite) else "prompt")
+    role = role or ("train" if task in data.identity["trained"] else "prompt")
     found = [shard for shard, entry in data.entries("checkpoints", task, role).items() if entry["verified"]]
     if not found:
         raise DataError(f"dataset {data.id} has no {role} checkpoint of success 1 of {task!r}: see --role, --tasks")

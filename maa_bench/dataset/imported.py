@@ -20,7 +20,7 @@ from maa_bench.cache import Cache
 from maa_bench.dataset.build import write_manifest
 from maa_bench.dataset.card import write_card
 from maa_bench.dataset.collect import KINDS, RunRows, kind_of
-from maa_bench.dataset.config import DatasetPlan, plan_dataset, training_tasks
+from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.jobs import BUILD, ExpertJob, checkpoint_shard, new_entry
 from maa_bench.dataset.official import RawFile, read_any, task_of_file
 from maa_bench.dataset.official_processed import decode, read_weights
@@ -71,7 +71,7 @@ class ImportPlan(DatasetPlan):
 
     def runs(self, task: str) -> list[TrainingRun]:
         """One run a file; it keeps all rows."""
-        role = "train" if task in training_tasks(self.suite) else "prompt"
+        role = "train" if task in self.trained else "prompt"
         every = 10**9
         return [
             TrainingRun(task, role, f"imported-{sha256[:8]}", UNKNOWN, every, every, every)
@@ -181,7 +181,8 @@ def _plan(files: Sequence[Path], suite: Suite, task: str | None, autoencoder: Pa
     config = replace(plan_dataset(suite).config, **no_runs, near_duplicate=0.0, episodes=episodes)
     settings = ImportSettings(tuple(named), _hash_of(autoencoder) if autoencoder else None)
     tasks = tuple(name for name in suite.tasks if name in dict(named))
-    return ImportPlan(suite, tasks, config, PRODUCER, settings)
+    trained = tuple(name for name in tasks if name in suite.dataset_tasks().trained)
+    return ImportPlan(suite, tasks, trained, tasks, config, PRODUCER, settings)
 
 
 def _hash_of(path: Path) -> str:

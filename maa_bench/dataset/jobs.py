@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maa_bench.dataset.collect import RunRows
-from maa_bench.dataset.config import DatasetPlan, training_tasks
+from maa_bench.dataset.config import DatasetPlan
 from maa_bench.dataset.experts import expert_episodes
 from maa_bench.dataset.producers import Training, TrainingRun
 from maa_bench.dataset.producers.registry import load_producer
@@ -86,7 +86,7 @@ class ExpertJob:
         simulator = opened_task(suite, self.task)
         rng = np.random.default_rng([list(suite.tasks).index(self.task), 1])
         episodes = expert_episodes(simulator, suite.layouts(self.task, "train"), self.plan.config.experts, rng)
-        role = "train" if self.task in training_tasks(suite) else "prompt"
+        role = "train" if self.task in self.plan.trained else "prompt"
         shard = expert_shard(self.task)
         write_transitions(self.folder / shard, self.task, role, episodes, suite.policy)
         about = {"table": "transitions", "task": self.task, "role": role, "run": "expert-00"}

@@ -75,17 +75,13 @@ def held(behaviors: Behaviors, shown: Int64) -> Behaviors:
 
 def noisy(behaviors: Behaviors, sources: Sequence[str], spread: Spread, level: float, seed: int) -> Behaviors:
     """Add Gaussian noise of `level` times the spread to states, outcome states and actions, which stay in [-1, 1]."""
-    states, actions, outcomes = [], [], []
+    states, actions, outcome = (np.array(a) for a in (behaviors.observations, behaviors.actions, behaviors.outcome))
     for i, source in enumerate(sources):
         rng = stream(seed, source, NOISE)
-        for into, clean, std in (
-            (states, behaviors.observations[i], spread.observations),
-            (actions, behaviors.actions[i], spread.actions),
-            (outcomes, behaviors.outcome[i], spread.observations),
+        for row, std in (
+            (states[i], spread.observations),
+            (actions[i], spread.actions),
+            (outcome[i], spread.observations),
         ):
-            into.append(clean + level * std * rng.standard_normal(clean.shape))
-    return Behaviors(
-        np.array(states, np.float32).reshape(behaviors.observations.shape),
-        np.clip(np.array(actions, np.float32).reshape(behaviors.actions.shape), -1.0, 1.0),
-        np.array(outcomes, np.float32).reshape(behaviors.outcome.shape),
-    )
+            row[:] = row + level * std * rng.standard_normal(row.shape)
+    return Behaviors(states, np.clip(actions, -1.0, 1.0), outcome)

@@ -5,10 +5,14 @@ This is the one place that reads a test task's rewards or parameters, and only f
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from maa_bench.dataset.experts import EXPERT
+from maa_bench.dataset.prompt_conditions import Spread, held, noisy, shown_steps
+from maa_bench.dataset.shaky import shaken
 from maa_bench.dataset.store import CheckpointDataset, params_of
 from maa_bench.dataset.tables import concatenated, vectors
 from maa_bench.errors import DataError
@@ -20,22 +24,29 @@ from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_ta
 BLIND = ("nothing", "scripted_expert")
 """Uses of a test task that need no prompts."""
 
+REWARDED = "prompts+rewards"
+"""The use that is shown rewards, too: those of the steps that it is shown."""
+
 
 class RewardsError(DataError):
     """A dataset cannot say what reward the steps of its prompts earned."""
 
 
-def shown_prompts(data: CheckpointDataset, task: str, uses: str, protocol: Protocol, seed: int) -> PromptSet:
+def shown_prompts(
+    data: CheckpointDataset, task: str, uses: str, protocol: Protocol, seed: int, cache: Path | None = None
+) -> PromptSet:
     """What a method is given of a test task.
 
     Args:
         data: the dataset.
         task: the test task.
         uses: what the method's card says, one of `method.USES`.
-        protocol: shots and source of the prompts.
-        seed: training seed, which draws the prompts.
+        protocol: shots and source of the prompts, and what is done to them.
+        seed: training seed, which draws the prompts, and what befalls them.
+        cache: folder of a cache, where prompts that are collected anew are kept; None: of none.
 
     Raises:
+        ShakyError: policies that were to act again with noise do not succeed.
         RewardsError: the method needs rewards, and the dataset gives none.
         DataError: a damaged shard.
         ProtocolError: fewer prompts than shots.
@@ -43,14 +54,25 @@ def shown_prompts(data: CheckpointDataset, task: str, uses: str, protocol: Proto
     spec = data.suite.policy
     if uses in BLIND:
         return PromptSet(data.suite.source, task, no_behaviors(spec.obs_dim, spec.action_dim), ())
-    prompts = data.prompts(task, protocol.shots, seed, protocol.prompt_source)
-    told = prompts.suite, task, prompts.behaviors, prompts.sources
-    if uses == "prompts+rewards":
-        recorded = protocol.prompt_source == "expert"
-        return RewardedPromptSet(*told, rewards=(_recorded if recorded else replayed_rewards)(data, prompts))
+    source, rewards = protocol.prompt_source, None
+    if protocol.action_noise:
+        collected = shaken(data, task, protocol, seed, cache)
+        prompts, rewards = collected.prompts, collected.rewards
+    else:
+        prompts = data.prompts(task, protocol.shots, seed, source)
+        if uses == REWARDED:
+            rewards = (_recorded if source == "expert" else replayed_rewards)(data, prompts)
+    steps = shown_steps(prompts.sources, protocol, seed)
+    behaviors = held(prompts.behaviors, steps)
+    if protocol.prompt_noise:
+        spread = Spread.of(data.all_prompts(task, source)[0])
+        behaviors = noisy(behaviors, prompts.sources, spread, protocol.prompt_noise, seed)
+    told = prompts.suite, task, behaviors, prompts.sources
+    if uses == REWARDED and rewards is not None:
+        return RewardedPromptSet(*told, rewards=np.take_along_axis(rewards, steps, axis=1))
     if uses == "test_checkpoints":
         return CheckpointPromptSet(*told, *_checkpoints(data, task))
-    return prompts
+    return PromptSet(*told)
 
 
 def _checkpoints(data: CheckpointDataset, task: str) -> tuple[Float32, Float32, npt.NDArray[np.str_]]:

@@ -204,7 +204,7 @@ class CheckpointDataset:
         Raises:
             ProtocolError: the dataset has fewer prompts.
         """
-        behaviors, names = self._expert_prompts(task) if source == "expert" else self._run_prompts(task, source)
+        behaviors, names = self.all_prompts(task, source)
         if shots > len(names):
             raise ProtocolError(
                 f"--shots {shots}: dataset {self.id} has {len(names)} prompts of task {task!r} (source {source!r})"
@@ -212,6 +212,10 @@ class CheckpointDataset:
         index = list(self.suite.tasks).index(task)
         order = np.random.default_rng([seed, index]).permutation(len(names))[:shots]
         return PromptSet(self.suite.source, task, behaviors.take(order), tuple(names[i] for i in order))
+
+    def all_prompts(self, task: str, source: str) -> tuple[Behaviors, list[str]]:
+        """Every prompt of a source that a task has, in the dataset's order, and the row that each is of."""
+        return self._expert_prompts(task) if source == "expert" else self._run_prompts(task, source)
 
     def _run_prompts(self, task: str, source: str) -> tuple[Behaviors, list[str]]:
         import pyarrow.compute as pc

@@ -1,6 +1,8 @@
 """How a suite's layout file was made, so that anybody can make it again.
 
-`python -m maa_bench.simulators.freeze SUITE OUT.npz`
+`python -m maa_bench.simulators.freeze SUITE OUT.npz [OLDER_SUITE]`
+
+Tasks of an older suite keep its very layouts, whatever the simulator would draw today.
 """
 
 from __future__ import annotations
@@ -16,15 +18,19 @@ from maa_bench.simulators import simulator_of
 from maa_bench.suite import LAYOUT_SETS, Suite, load_suite
 
 
-def freeze(suite: Suite) -> bytes:
-    """The layout file of a suite, with the same bytes whenever it is made."""
+def freeze(suite: Suite, older: Suite | None = None) -> bytes:
+    """The layout file of a suite, with the same bytes whenever it is made; tasks of `older` keep its layouts."""
     simulator = simulator_of(suite)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for task in suite.tasks.values():
             for layout_set in LAYOUT_SETS:
+                if older is not None and task.name in older.tasks:
+                    layouts = older.layouts(task.name, layout_set)
+                else:
+                    layouts = simulator.draw_layouts(task, layout_set, suite.layout_counts[layout_set])
                 array = io.BytesIO()
-                np.save(array, simulator.draw_layouts(task, layout_set, suite.layout_counts[layout_set]))
+                np.save(array, layouts)
                 # A fixed date: np.savez would write today's.
                 entry = zipfile.ZipInfo(f"{task.name}/{layout_set}.npy", date_time=(2020, 1, 1, 0, 0, 0))
                 archive.writestr(entry, array.getvalue())
@@ -32,4 +38,5 @@ def freeze(suite: Suite) -> bytes:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(freeze(load_suite(sys.argv[1])))
+    older = load_suite(sys.argv[3]) if len(sys.argv) > 3 else None
+    Path(sys.argv[2]).write_bytes(freeze(load_suite(sys.argv[1]), older))

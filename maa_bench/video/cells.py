@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
 from maa_bench.conditions import Start
 from maa_bench.errors import CacheError, DrawingError, ProtocolError
 from maa_bench.method import Agent, FlatPolicies, MethodCard
+from maa_bench.named_protocol import OWN_TO_A_RUN
 from maa_bench.plan import Plan, make_plan
-from maa_bench.protocol import Protocol
+from maa_bench.protocol import Protocol, flag
 from maa_bench.simulators import TaskSimulator
 from maa_bench.suite import load_suite
 
@@ -114,10 +115,12 @@ def run_command(
 ) -> str:
     """The command line that makes a cell."""
     words = ["maa-bench", "run", "--method", method, "--suite", suite, "--split", split, "--tasks", task]
-    for field in fields(Protocol):
-        value = getattr(protocol, field.name)
-        if value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
+    settings = protocol.changed
+    if protocol.name:
+        words += ["--protocol", protocol.name, "--conditions", protocol.condition.split("=")[0]]
+        settings = {name: value for name, value in settings.items() if name in OWN_TO_A_RUN}
+    for name, value in settings.items():
+        words += [flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
     if seed:
         words += ["--seed", str(seed)]
     if cache_dir:

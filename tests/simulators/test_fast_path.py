@@ -98,7 +98,7 @@ def assert_same(task: str, policy: PackedPolicy, layout: Any, horizon: int) -> T
 
 
 def test_every_task_of_the_suite_has_a_fast_path() -> None:
-    assert {task.env for task in SUITE.tasks.values()} == set(FAST_TASKS)
+    assert {task.env for task in SUITE.tasks.values()} <= set(FAST_TASKS)
     assert all(ours.has_fast_path(task) for task in SUITE.tasks.values())
 
 
@@ -174,7 +174,7 @@ def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
     slow, quick = stock(task), FastTask(SUITE.task(task))
     slow.reset(layout)
     obs, _ = slow.step(np.zeros(4, np.float32))
-    place = slow.env.tcp_center.copy() if rules.of_hand else obs[4:7] + np.array(rules.shift or (0.0, 0.0, 0.0))
+    place = slow.env.tcp_center.copy() if rules.of == "hand" else obs[4:7] + np.array(rules.shift or (0.0, 0.0, 0.0))
     target = quick._states.restore(layout).target
     agreed = []
     for direction in (*np.eye(3), *-np.eye(3), np.ones(3) / np.sqrt(3)):

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from maa_bench.dataset.config import plan_dataset, training_tasks
+from maa_bench.dataset.config import plan_dataset
 from maa_bench.dataset.measure import first_success_steps, record_behavior
 from maa_bench.dataset.schema import COLUMNS, ROLES, TRANSITIONS, row_hash
 from maa_bench.dataset.store import CheckpointDataset
@@ -52,7 +52,7 @@ def test_columns_can_be_read_alone(tiny_dataset: CheckpointDataset) -> None:
 
 
 def test_rows_are_split_by_run(tiny_dataset: CheckpointDataset) -> None:
-    seen = training_tasks(tiny_dataset.suite)
+    seen = tiny_dataset.suite.dataset_tasks().trained
     for task in tiny_dataset.suite.tasks:
         rows = tiny_dataset.hf(task, ["row_id", "task", "role", "run", "step"])
         roles: dict[str, set[str]] = {}

@@ -10,7 +10,7 @@ import pytest
 
 from maa_bench.errors import MethodError, ProtocolError
 from maa_bench.main_job import run_methods
-from maa_bench.plan import make_plan
+from maa_bench.plan import Plan, make_plan
 from maa_bench.protocol import Protocol
 from maa_bench.suite import load_suite
 
@@ -78,16 +78,70 @@ def test_a_plan_lists_every_cell_once_with_the_controls(tiny_suite: Path, tiny_p
     assert len({cell.key for cell in plan.cells}) == len(plan.cells) == 4 * 2 * 2
 
 
-def test_everything_that_decides_a_cell_is_in_its_address(tiny_suite: Path, tiny_protocol: Protocol) -> None:
-    def key(**changes: Any) -> str:
-        protocol = Protocol(**{**tiny_protocol.as_dict(), **changes})
-        return make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-030"], protocol).cells[0].key
+def address(suite: Path, method: str, protocol: Protocol, **changes: Any) -> str:
+    changed = Protocol(**{**protocol.as_dict(), **changes})
+    (cell, *_) = make_plan([method], str(suite), "unseen", ["goal-030"], changed).cells
+    return cell.key
 
-    changed = [key(shots=3), key(candidates=2), key(episodes=3), key(select_episodes=2), key(scale="paper")]
-    assert len({key(), *changed}) == 6
-    plan = make_plan(["random_seen"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol, seed=1)
-    assert plan.cells[0].key != key()
-    assert key() == key()
+
+PROMPTS_CHANGED: list[dict[str, Any]] = [
+    {"shots": 3}, {"prompt_source": "partial"}, {"prompt_noise": 0.1}, {"prompt_noise": 0.2}, {"dropped_steps": 0.1},
+    {"prompt_steps": 30}, {"action_noise": 0.1},
+]  # fmt: skip
+ALL_CHANGED: list[dict[str, Any]] = [
+    {"candidates": 2}, {"episodes": 3}, {"select_episodes": 2}, {"scale": "paper"}, {"test_layouts": "train"},
+    {"mass": 2}, {"friction": 2}, {"damping": 2}, {"gain": 1.5},
+]  # fmt: skip
+
+
+def test_everything_that_decides_a_cell_is_in_its_address(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    changes = [{}, *PROMPTS_CHANGED, *ALL_CHANGED]
+    changes = [change for change in changes if not _unserved(tiny_suite, tiny_protocol, change)]
+    keys = [address(tiny_suite, "nearest_checkpoint", tiny_protocol, **change) for change in changes]
+    assert len(set(keys)) == len(changes)
+    assert keys == [address(tiny_suite, "nearest_checkpoint", tiny_protocol, **change) for change in changes]
+    plan = make_plan(["nearest_checkpoint"], str(tiny_suite), "unseen", ["goal-030"], tiny_protocol, seed=1)
+    assert plan.cells[0].key not in keys
+
+
+def _unserved(suite: Path, protocol: Protocol, change: dict[str, Any]) -> bool:
+    """The toy simulator has no friction, for example."""
+    try:
+        Protocol(**{**protocol.as_dict(), **change}).check_serves(load_suite(str(suite)))
+    except ProtocolError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("method", ["random_seen", "expert"])
+def test_prompts_do_not_decide_cells_of_methods_that_see_none(
+    tiny_suite: Path, tiny_protocol: Protocol, method: str
+) -> None:
+    blind = {address(tiny_suite, method, tiny_protocol, **change) for change in [{}, *PROMPTS_CHANGED]}
+    assert len(blind) == 1
+    assert address(tiny_suite, method, tiny_protocol, candidates=2) not in blind
+
+
+def test_what_a_protocol_is_called_decides_no_cell(tiny_suite: Path, tiny_protocol: Protocol) -> None:
+    key = address(tiny_suite, "nearest_checkpoint", tiny_protocol)
+    assert address(tiny_suite, "nearest_checkpoint", tiny_protocol, name="mine", condition="base") == key
+    assert address(tiny_suite, "nearest_checkpoint", tiny_protocol, mass=1, prompt_noise=0) == key
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key"),
+    [
+        (Protocol(), "2a40bd450b7651a8765e1679523c877e"),
+        (Protocol(shots=4, prompt_source="partial"), "5aafeb7788f9b71b7ed610b3444a24f2"),
+    ],
+)
+def test_cells_have_the_addresses_that_they_had_before_there_were_conditions(
+    monkeypatch: pytest.MonkeyPatch, protocol: Protocol, key: str
+) -> None:
+    # Made with version 0.1.0, before the settings after `prompt_source` were added.
+    monkeypatch.setattr(Plan, "fit_key", lambda *a: "f" * 32)
+    plan = make_plan(["make_an_agent"], "toy-v1", "unseen", ["goal-030"], protocol)
+    assert plan.cells[0].key == key
 
 
 def test_what_was_learned_from_is_in_a_cells_address(edit_suite: Callable[..., Path], tiny_protocol: Protocol) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,17 @@ from PIL import Image, ImageSequence
 from maa_bench.cache import Cache, CellFailure, CellResult
 from maa_bench.cli import main
 from maa_bench.episodes import FailedEpisode
+from maa_bench.errors import DrawingError
+from maa_bench.evaluator import EpisodeJob
 from maa_bench.forward import PackedPolicy
+from maa_bench.method import FlatPolicies
 from maa_bench.plan import make_plan
+from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
 from maa_bench.simulators import EpisodeError, simulator_of, step_until_success
 from maa_bench.video import encode
-from maa_bench.video.job import HOLD_SECONDS, MOVING_SECONDS
+from maa_bench.video.cells import find_cell
+from maa_bench.video.job import HOLD_SECONDS, MOVING_SECONDS, Look, render
 from maa_bench.video.picture import BORDER, FAILED, RUNNING, SUCCEEDED
 
 TASK = "goal-030"
@@ -309,3 +315,31 @@ def test_progress_is_shown(made: Made, capfd: pytest.CaptureFixture[str]) -> Non
     assert "draw failure: 101/101 frames" in capfd.readouterr().err
     assert main(made.command("--what", "failure", "--quiet")) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_a_perturbed_episode_is_seen_under_its_dynamics(
+    tiny_suite: Path, tiny_protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell of a perturbed condition is its own, and replayed with the factors of each layout."""
+    monkeypatch.chdir(tmp_path)
+    usual = Made(tiny_suite, tiny_protocol, tmp_path / "own")
+    cell = Made(tiny_suite, replace(tiny_protocol, gain=1.6, test_layouts="train"), tmp_path / "own")
+    assert cell.plan.cells[0].key != usual.plan.cells[0].key
+    suite, params = cell.plan.suite, cell.policies([AWAY, THERE, AWAY])
+    job = EpisodeJob(
+        suite.source, TASK, FlatPolicies(suite.policy, params), (0, 1, 2), cell.plan.layouts(),
+        conditions=cell.plan.conditions,
+    )  # fmt: skip
+    first = job(lambda *_: None).first_success
+    assert (first[1] != usual.measured(params)[1]).any()
+    cell.save(first, params)
+    found = find_cell("random_seen", str(tiny_suite), "unseen", TASK, cell.plan.protocol, 0, tmp_path / "own")
+    wanted = Look(width=64, height=64, format="gif")
+    (video,) = render(found, ("success",), wanted, tmp_path / "videos", Progress(quiet=True))
+    (seen,) = video.episodes
+    assert seen.candidate == 1
+    assert seen.first_success == first[1, 3 + seen.layout] > 0
+    cell.save(usual.measured(params), params)
+    found = find_cell("random_seen", str(tiny_suite), "unseen", TASK, cell.plan.protocol, 0, tmp_path / "own")
+    with pytest.raises(DrawingError, match="here step"):
+        render(found, ("success",), wanted, tmp_path / "videos", Progress(quiet=True))

@@ -30,11 +30,11 @@ METAWORLD_UNSEEN = (
 )  # fmt: skip
 
 
-def test_the_package_ships_two_suites() -> None:
-    assert list_suites() == ["metaworld-v1", "toy-v1"]
+def test_the_package_ships_three_suites() -> None:
+    assert list_suites() == ["metaworld-v1", "metaworld-v2", "toy-v1"]
 
 
-@pytest.mark.parametrize("name", ["metaworld-v1", "toy-v1"])
+@pytest.mark.parametrize("name", ["metaworld-v1", "metaworld-v2", "toy-v1"])
 def test_shipped_suites_load_with_disjoint_read_only_layouts(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 def build(
     suite: SuiteOption = DEFAULT_SUITE,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="The dataset that serves this split.", show_default="the suite's first, see `list splits`"
+        ),
+    ] = None,
     scale: ScaleOption = "small",
     per_task: Annotated[
         int | None,
@@ -38,7 +44,7 @@ def build(
     ] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--tasks", help="Only these tasks: a,b or repeated.", show_default="all of the suite"),
+        typer.Option("--tasks", help="Only these tasks: a,b or repeated.", show_default="all of the dataset"),
     ] = None,
     producer: Annotated[
         str,
@@ -92,9 +98,11 @@ def build(
         changes["prior_data"] = prior_data
     if save_every is not None:
         changes["save_every"] = save_every
+    loaded = load_suite(suite)
     plan = plan_dataset(
-        load_suite(suite),
+        loaded,
         protocol.scale,
+        name=None if split is None else loaded.split(split).dataset,
         per_task=per_task,
         tasks=tuple(names(tasks, "--tasks") or ()),
         producer=producer,

@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from maa_bench.compiled import njit
 from maa_bench.forward import action_row
 from maa_bench.policy import Float32
+from maa_bench.simulators.metaworld.success import UNSURE, YES, norm3, succeeds
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -26,7 +27,8 @@ Int64 = npt.NDArray[np.int64]
 
 SUBSTEPS = 5
 NEEDS_STOCK = -2
-"""Status of an episode with a rotation that scipy would first make orthogonal: stock must roll it."""
+"""Status of an episode that stock must roll: a rotation that scipy would first make orthogonal, or a success that
+hangs on what this loop does not know."""
 
 BAD_ACTION = -3
 """Status of an episode that ended before a step whose action is not finite."""
@@ -52,12 +54,6 @@ def _call_signature(typing_context: Any, function: Any, model: Any, data: Any) -
 
 
 call: Any = intrinsic(_call_signature)
-
-
-@njit
-def norm3(x: float, y: float, z: float) -> float:
-    """Euclidean length, summed as `np.linalg.norm` sums three numbers."""
-    return math.sqrt(x * x + y * y + z * z)
 
 
 @njit
@@ -115,15 +111,18 @@ def observe(
     claws: Float64,
     position: Float64,
     orientation: Float64,
-    knob: Float64,
+    joint: Float64,
     offset: Float64,
+    second_position: Float64,
+    second_orientation: Float64,
+    second_offset: Float64,
     flags: Int64,
     out: Float64,
 ) -> bool:
-    """Write the current half of an observation (18,): hand, gripper opening, object position and orientation.
+    """Write the current half of an observation (18,): hand, gripper opening, positions and orientations of objects.
 
-    `claws` is (2, 3): right and left. `flags`: has offset, is dial, orientation kind (0 constant or body, 1 matrix).
-    Returns False if the orientation needs stock.
+    `claws` is (2, 3): right and left. `flags`: has offset, is dial, orientation kind (0 constant or body, 1 matrix),
+    has a second object, which has an offset. Returns False if the orientation needs stock.
     """
     for i in range(3):
         out[i] = hand[i]
@@ -134,9 +133,16 @@ def observe(
         for i in range(3):
             out[4 + i] += offset[i]
     if flags[1] == 1:
-        out[4] += math.sin(knob[0]) * 0.05
-        out[5] += -math.cos(knob[0]) * 0.05
+        out[4] += math.sin(joint[0]) * 0.05
+        out[5] += -math.cos(joint[0]) * 0.05
         out[6] += 0.0 * 0.05
+    if flags[3] == 1:
+        for i in range(3):
+            out[11 + i] = second_position[i]
+            if flags[4] == 1:
+                out[11 + i] += second_offset[i]
+        for i in range(4):
+            out[14 + i] = second_orientation[i]
     if flags[2] == 1:
         return quaternion_of(orientation, out[7:11])
     for i in range(4):
@@ -158,8 +164,12 @@ def episode(
     left_finger: Float64,
     position: Float64,
     orientation: Float64,
-    knob: Float64,
+    joint: Float64,
+    marker: Float64,
+    second_position: Float64,
+    second_orientation: Float64,
     offset: Float64,
+    second_offset: Float64,
     flags: Int64,
     rule: Float64,
     target: Float64,
@@ -179,10 +189,10 @@ def episode(
 
     Args:
         mj: addresses of mj_step, mj_forward, the model and the data.
-        mocap_pos, mocap_quat, ctrl, unstable, hand, ..., knob: views into mjData; `unstable` counts the warnings
-            after which MuJoCo resets a simulation.
-        offset, flags: see `observe`.
-        rule: (8,) distance kind (0 norm, 1 + axis), threshold, of_hand, has shift, shift (3), action scale.
+        mocap_pos, mocap_quat, ctrl, unstable, hand, ..., second_orientation: views into mjData, or constants;
+            `unstable` counts the warnings after which MuJoCo resets a simulation.
+        offset, second_offset, flags: see `observe`.
+        rule: see `succeeds`; its last entry is the action scale.
         target: (3,) the goal.
         limits: (2, 3) of the mocap body. bounds: (2, 39) of the observation.
         first_obs: (39,) observation of the reset.
@@ -203,7 +213,8 @@ def episode(
     action = np.empty(4, np.float32)
     claws = np.empty((2, 3))
     point = np.empty(3)
-    scale = np.float32(rule[7])
+    fingers = np.empty(3)
+    scale = np.float32(rule[-1])
     one = np.float32(1.0)
     first = -1
     if len(trace_obs):
@@ -238,7 +249,19 @@ def episode(
         for i in range(3):
             claws[0, i] = right_claw[i]
             claws[1, i] = left_claw[i]
-        if not observe(hand, claws, position, orientation, knob, offset, flags, current):
+        if not observe(
+            hand,
+            claws,
+            position,
+            orientation,
+            joint,
+            offset,
+            second_position,
+            second_orientation,
+            second_offset,
+            flags,
+            current,
+        ):
             return NEEDS_STOCK, step
         for i in range(18):
             obs[i] = _clip(current[i], bounds[0, i], bounds[1, i])
@@ -252,15 +275,11 @@ def episode(
             trace_actions[step - 1] = action
         if first < 0:
             for i in range(3):
-                if rule[2] == 1.0:
-                    point[i] = (right_finger[i] + left_finger[i]) / 2.0
-                else:
-                    point[i] = obs[4 + i]
-                    if rule[3] == 1.0:
-                        point[i] += rule[4 + i]
-                point[i] -= target[i]
-            distance = norm3(point[0], point[1], point[2]) if rule[0] == 0.0 else abs(point[int(rule[0]) - 1])
-            if distance <= rule[1]:
+                fingers[i] = (right_finger[i] + left_finger[i]) / 2.0
+            success = succeeds(rule, obs, fingers, marker, joint[0], target, point)
+            if success == UNSURE:
+                return NEEDS_STOCK, step
+            if success == YES:
                 first = step
         if first > 0 and step >= first + after and step >= least:
             return first, step
