@@ -36,10 +36,31 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Of a method, suite, split, task or protocol: it may name a file or a folder."""
 # Words of strangers: no characters that command a terminal, or that turn the direction in which text is read.
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$")]
-HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[A-Za-z0-9._-]{1,64})?$")]
-FileName = Literal["episodes.parquet", "candidates.parquet", "candidates.safetensors"]
+HubId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[A-Za-z0-9._-]{1,64})?$")
+]
 Factor = Annotated[float, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
+
+FILES = ("episodes.parquet", "candidates.parquet", "candidates.safetensors")
+"""What may lie beside a record."""
+
+
+def _packages(versions: dict[str, str]) -> dict[str, str]:
+    for name in versions:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(f"{name!r} is no package's name")
+    return versions
+
+
+def _files(files: dict[str, FileInfo]) -> dict[str, FileInfo]:
+    for name in files:
+        if name not in FILES:
+            raise ValueError(f"{name!r} is no plain file name of a record's: {', '.join(FILES)}")
+    return files
+
+
+Versions = Annotated[dict[str, Text], AfterValidator(_packages)]
 
 
 class _Model(BaseModel):
@@ -105,7 +126,7 @@ class MetricSet(_Model):
 class Metrics(_Model):
     """All numbers of a run."""
 
-    tasks: dict[Name, MetricSet] = Field(description="Metrics of each test task, by task name.")
+    tasks: dict[str, MetricSet] = Field(description="Metrics of each test task, by task name.")
     aggregate: MetricSet = Field(description="Unweighted mean over the test tasks, with its own intervals.")
 
 
@@ -138,7 +159,7 @@ class SuiteInfo(_Model):
     """The suite, pinned."""
 
     name: Name = Field(description="Suite name with version, e.g. `metaworld-v1`.")
-    simulator_versions: dict[Text, Text] = Field(
+    simulator_versions: Versions = Field(
         description="Versions of the simulator's packages that the suite was frozen with, by package."
     )
     layouts_sha256: Sha256 = Field(description="SHA-256 of the suite's frozen layouts.")
@@ -230,7 +251,7 @@ class Environment(_Model):
     """The machine and the software."""
 
     python: Text = Field(description="Python version.")
-    packages: dict[Text, Text] = Field(description="Versions of the packages that can change a number.")
+    packages: Versions = Field(description="Versions of the packages that can change a number.")
     platform: Text = Field(description="Operating system, kernel and architecture.")
     cpu: Text = Field(description="CPU model.")
     cores: Positive = Field(description="CPU cores that the process may use.")
@@ -312,15 +333,16 @@ class RunRecord(_Model):
         default=(),
         description="Candidates that raised, hung, gave actions that are no numbers, or made the simulation diverge.",
     )
-    files: dict[FileName, FileInfo] = Field(
+    files: Annotated[dict[str, FileInfo], AfterValidator(_files)] = Field(
         default_factory=dict,
         description="Files beside the record, by name; filled in when the record is written. "
         "`episodes.parquet` is always there, `candidates.parquet` too, but for records of schema version 1; "
         "`candidates.safetensors` may be listed, but git ignores it, so a checkout may lack it.",
     )
     weights: HubId | None = Field(
-        default=None, description="Hugging Face Hub dataset that holds `candidates.safetensors`, as `user/name` or `user/name@revision`, at "
-        "`<method>/<run_id>/candidates.safetensors`; null if none does."
+        default=None,
+        description="Hugging Face Hub dataset that holds `candidates.safetensors`, as `user/name` or "
+        "`user/name@revision` (docs/submitting.md says where in it); null if none does.",
     )
 
     @model_validator(mode="after")

@@ -75,7 +75,12 @@ def prepare(sources: Sequence[Path], to: Path, weights_id: str | None, ways: Way
 def pull_request_text(prepared: Iterable[Prepared]) -> str:
     """What the pull request says, in Markdown: results, what was checked, and what its author states."""
     prepared = list(prepared)
-    lines = ["## Results", "", "| method | suite, split | protocol | seeds | mean | weights |", "|---|---|---|---|---|---|"]
+    lines = [
+        "## Results",
+        "",
+        "| method | suite, split | protocol | seeds | mean | weights |",
+        "|---|---|---|---|---|---|",
+    ]
     for one in prepared:
         record, mean = one.record, one.record.metrics.aggregate.mean
         protocol = " ".join(filter(None, (record.protocol.name or "none by name", record.protocol.condition)))
@@ -97,16 +102,16 @@ def pull_request_text(prepared: Iterable[Prepared]) -> str:
     lines += ["", "## Checked with `maa-bench validate`", ""]
     for one in prepared:
         again = f"{one.verdict.candidates} candidates, {one.verdict.episodes} episodes rolled out again, all the same"
-        told = [again] if one.verdict.episodes else []
-        name = f"{one.record.method.name} {one.record.run_id}"
-        lines.append(f"- {markdown_text('; '.join([f'{name}: metrics made again', *told, *one.verdict.notes]))}")
+        found = [f"{one.record.method.name} {one.record.run_id}: metrics made again, all the same"]
+        found += [again] * bool(one.verdict.episodes)
+        lines.append(f"- {markdown_text('; '.join([*found, *one.verdict.notes]))}")
     return "\n".join([*lines, "", *STATEMENT, ""])
 
 
 STATEMENT = (
     "## Statement",
     "",
-    "- [ ] The method was trained on the split's training tasks and on what `pretrained_on` names, and on nothing else.",
+    "- [ ] The method was trained on the split's training tasks and on what `pretrained_on` names, on nothing else.",
     "- [ ] Nothing was chosen (hyperparameters, checkpoints, seeds, prompts) by looking at test tasks or test layouts.",
     "- [ ] All runs that were made under this protocol are here, not the best of several.",
 )
@@ -133,8 +138,7 @@ def _stage(source: Path, staged: Path, weights_id: str | None) -> None:
         record = parse_record(staged / RECORD)
         if CANDIDATES not in record.files:
             raise RecordError(f"{source}: has no weights to publish: its candidates are no flat policies")
-        raw = record.model_dump(mode="json") | {"weights": weights_id}
-        write_bytes(staged / RECORD, record_bytes(raw))
+        write_bytes(staged / RECORD, record_bytes(record.model_copy(update={"weights": weights_id})))
         parse_record(staged / RECORD)  # refuses what is no id
 
 

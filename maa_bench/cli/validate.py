@@ -61,7 +61,7 @@ def validate(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Check run records: files, schema, versions, cards, metrics made again, and a sample of candidates rolled out again.
+    """Check run records: files, schema, versions, cards, metrics made again, a sample of candidates rolled out again.
 
     Exit code 1 if anything does not hold, with a line for everything. Changes nothing.
     """

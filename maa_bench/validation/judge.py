@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maa_bench.cache import Cache, default_cache_dir
@@ -45,7 +45,7 @@ class Ways:
     regenerate: bool = False
     dataset: Path | None = None
     cache_dir: Path | None = None
-    how: Execution = Execution()
+    how: Execution = field(default_factory=Execution)
     progress: Progress | None = None
 
 

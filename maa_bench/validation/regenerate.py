@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maa_bench.cache import Cache, CellFailure, CellResult
+from maa_bench.candidate_rows import sha256_of_params
 from maa_bench.errors import RecordError
 from maa_bench.main_job import Execution, execute, found_cells
 from maa_bench.plan import Plan, make_plan
@@ -14,7 +15,6 @@ from maa_bench.record import RunRecord
 from maa_bench.results import load_candidate_rows
 from maa_bench.validation.claims import protocol_of
 from maa_bench.validation.reroll import Drawn, Recorded, shortened
-from maa_bench.validation.weights import sha256_of_params
 
 
 def plan_of(record: RunRecord, dataset: Path | None) -> Plan:

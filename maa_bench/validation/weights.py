@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from maa_bench.candidate_rows import sha256_of_params
 from maa_bench.errors import RecordError, one_line
 from maa_bench.files import sha256_of
 from maa_bench.policy import Float32, PolicySpec
@@ -105,11 +106,6 @@ def read_params(path: Path, record: RunRecord, spec: PolicySpec, task: str, seed
         raise RecordError(f"{CANDIDATES}: cannot be read: {one_line(str(error))}") from None
 
 
-def sha256_of_params(params: Float32) -> str:
-    """SHA-256 (hex) of one candidate's parameters: (n_params,) float32, little-endian."""
-    return hashlib.sha256(np.ascontiguousarray(params, dtype="<f4").tobytes()).hexdigest()
-
-
 def _check(path: Path, record: RunRecord) -> None:
     stated = record.files.get(CANDIDATES)
     if stated is None:
@@ -126,7 +122,7 @@ def _download(record: RunRecord, size: int, folder: Path) -> Path:
     where = f"{hub_path(record)} of {record.weights} on the Hub"
     if size > MAX_WEIGHTS:
         raise RecordError(f"{where}: the record says {size:,} bytes, more than the {MAX_WEIGHTS:,} that are allowed")
-    at = {"repo_type": "dataset", "revision": revision or None}
+    at: dict[str, Any] = {"repo_type": "dataset", "revision": revision or None}
     try:
         url = huggingface_hub.hf_hub_url(repo, hub_path(record), **at)
         there = huggingface_hub.get_hf_file_metadata(url, timeout=HUB_TIMEOUT).size

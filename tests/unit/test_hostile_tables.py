@@ -14,7 +14,15 @@ from record_samples import sample
 
 from maa_bench import table_columns
 from maa_bench.parquet_guard import check_cost
-from maa_bench.results import CANDIDATE_ROWS, EPISODES, RECORD, load_episodes, load_record, validate_record, write_record
+from maa_bench.results import (
+    CANDIDATE_ROWS,
+    EPISODES,
+    RECORD,
+    load_episodes,
+    load_record,
+    validate_record,
+    write_record,
+)
 
 ORDINARY, HEAVY = 60, 1_000
 TOKENS = (b"\0", b"\xff" * 8, b"PAR1", b"\x15\x80\x80\x80\x80\x10", b"\x7f" * 64)
