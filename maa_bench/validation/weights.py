@@ -49,7 +49,7 @@ def found_weights(folder: Path, record: RunRecord, given: Path | None, hub: bool
             _check(path, record)
             yield path
             return
-    if given is not None:
+    if stated is not None and given is not None:
         raise RecordError(f"{given}: holds no {CANDIDATES} of {record.method.name} {record.run_id}")
     if stated is None or record.weights is None or not hub:
         yield None
