@@ -25,6 +25,8 @@ def added_records(results: Path, base: str) -> tuple[list[Path], list[str]]:
     Raises:
         OptionError: no checkout, no such commit, or no common history.
     """
+    if results.is_symlink():
+        raise OptionError(f"--base: {results} is a link")
     root = Path(_git(results, "rev-parse", "--show-toplevel").strip())
     if base.startswith("-"):
         raise OptionError(f"--base {base!r} is no commit")
