@@ -11,7 +11,7 @@ import re
 import tomllib
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -72,7 +72,8 @@ class DatasetTasks:
     Attributes:
         tasks: all of them.
         trained: those that a split of this dataset trains on: only these get train runs.
-        tested: those that a split of this dataset tests: only these need prompts.
+        tested: those that a split of this dataset tests: only these need prompts. All of them for a suite that has no
+            table of datasets.
     """
 
     tasks: tuple[str, ...]
@@ -155,7 +156,8 @@ class Suite:
             SuiteError: unknown name; the line gives the nearest right ones.
         """
         if name is None:
-            return next(iter(self.datasets.values()), _dataset_tasks(tuple(self.tasks), self.splits.values()))
+            own = _dataset_tasks(tuple(self.tasks), self.splits.values())
+            return next(iter(self.datasets.values()), replace(own, tested=own.tasks))
         if name not in self.datasets:
             raise SuiteError(f"suite {self.name} has no dataset {name!r}.{did_you_mean(name, self.datasets)}")
         return self.datasets[name]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, submit, validate
+from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, submit, transfer, validate
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -52,4 +52,5 @@ submit.add_to(app)
 render.add_to(app)
 doctor.add_to(app)
 bench.add_to(app)
+transfer.add_to(app)
 new_method.add_to(app)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from maa_bench.dataset.experts import ExpertConfig
 from maa_bench.dataset.producers import TrainingRun
 from maa_bench.dataset.producers.registry import load_producer, producer_names
 from maa_bench.dataset.schema import FORMAT
-from maa_bench.dataset.settings import MAY_BE_0, changed, decides
+from maa_bench.dataset.settings import MAY_BE_0, changed, identity_of
 from maa_bench.errors import DataError, SuiteError
 from maa_bench.files import digest
 from maa_bench.software import software
@@ -131,7 +131,7 @@ class DatasetPlan:
             "spec_id": suite.policy.id,
             "versions": dict(suite.versions),
             "producer": [self.producer, self.producer_version],
-            "settings": {f.name: getattr(self.settings, f.name) for f in fields(self.settings) if decides(f)},
+            "settings": identity_of(self.settings),
             **({} if self.device == "cpu" else {"device": self.device}),
             "config": {key: value for key, value in asdict(self.config).items() if value is not None},
         }

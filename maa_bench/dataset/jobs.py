@@ -125,6 +125,7 @@ class RunsJob:
             experts={task: transitions_of(table, suite.policy) for task, table in tables.items()},
             work=self._work_folder(),
             wants=lambda run, kind: collected[run].wants(kind),
+            kept=lambda run, kind: collected[run].kept[kind],
             report=report,
             device=self.plan.device,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from maa_bench.errors import MaaBenchError, did_you_mean
@@ -13,11 +13,17 @@ NO_NUMBER: Mapping[str, Any] = {"decides": False}
 """`field(metadata=NO_NUMBER)`: a setting on which no number depends."""
 MAY_BE_0: Mapping[str, Any] = {"may_be_0": True}
 """`field(metadata=MAY_BE_0)`: a number that may be 0."""
+ADDED: Mapping[str, Any] = {"added": True}
+"""A setting that came after datasets had been made: at its default it is no part of their identity."""
 
 
-def decides(setting: Field[Any]) -> bool:
-    """Whether a setting may change the numbers that come out, and so belongs to their identity."""
-    return bool(setting.metadata.get("decides", True))
+def identity_of(settings: Any) -> dict[str, Any]:
+    """The settings that may change the numbers that come out, by name."""
+    return {
+        f.name: getattr(settings, f.name)
+        for f in fields(settings)
+        if f.metadata.get("decides", True) and not (f.metadata.get("added") and getattr(settings, f.name) == f.default)
+    }
 
 
 def changed(config: Any, changes: Mapping[str, Any], where: str, error: type[MaaBenchError]) -> Any:

@@ -12,7 +12,7 @@ from maa_bench.cache import Cache, CellFailure, CellResult, default_cache_dir
 from maa_bench.conditions import Start
 from maa_bench.errors import CacheError, DrawingError, ProtocolError
 from maa_bench.method import Agent, FlatPolicies, MethodCard
-from maa_bench.named_protocol import OWN_TO_A_RUN
+from maa_bench.named_protocol import OWN_TO_A_RUN, list_protocols
 from maa_bench.plan import Plan, make_plan
 from maa_bench.protocol import Protocol, flag
 from maa_bench.simulators import TaskSimulator
@@ -116,7 +116,7 @@ def run_command(
     """The command line that makes a cell."""
     words = ["maa-bench", "run", "--method", method, "--suite", suite, "--split", split, "--tasks", task]
     settings = protocol.changed
-    if protocol.name:
+    if protocol.name in list_protocols():
         words += ["--protocol", protocol.name, "--conditions", protocol.condition.split("=")[0]]
         settings = {name: value for name, value in settings.items() if name in OWN_TO_A_RUN}
     for name, value in settings.items():

@@ -22,8 +22,8 @@ from maa_bench.simulators.metaworld.stock import StockTask
 
 pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
 
-SUITE = load_suite("metaworld-v1")
-QUICK = ("drawer-open", "dial-turn")
+SUITE = load_suite("metaworld-v2")
+QUICK = ("drawer-open", "pick-place")
 TASKS = [task if task in QUICK else pytest.param(task, marks=pytest.mark.heavy) for task in SUITE.tasks]
 PERTURBED = Dynamics(mass=1.7, friction=0.4, damping=3.1, gain=1.3)
 ONE_BY_ONE = [Dynamics(**{name: 2.0}) for name in SETTINGS]

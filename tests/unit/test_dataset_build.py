@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from maa_bench.cache import Cache
 from maa_bench.dataset import build as building
+from maa_bench.dataset import config
 from maa_bench.dataset.build import build_dataset, expected_bytes
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.jobs import RunsJob
@@ -21,8 +23,10 @@ from maa_bench.dataset.producers.distill import Distill
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError, MaaBenchError, SuiteError
 from maa_bench.execution.local import LocalExecutor
+from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
-from maa_bench.suite import load_suite
+from maa_bench.protocol import Protocol
+from maa_bench.suite import Scale, load_suite
 from maa_bench.work import ensure_dataset
 
 
@@ -171,6 +175,77 @@ def test_a_datasets_name_follows_everything_that_decides_its_numbers(edit_suite:
     assert len(set(changed[:5])) == 5
     assert changed[5] == name(), "the unseen split still trains on the same tasks"
     assert name(scale="paper") != name()
+
+
+SOFTWARE = {
+    "maa-bench": "0.1.0",
+    "numpy": "1.26.4",
+    "torch": "2.13.0+cpu",
+    "numba": "0.68.1",
+    "scipy": "1.17.1",
+    "mujoco": "3.3.0",
+    "metaworld": "3.1.1",
+    "diffusers": "0.42.1",
+}
+
+
+@pytest.mark.parametrize(
+    ("suite", "scale", "dataset_id"),
+    [
+        ("metaworld-v1", "small", "metaworld-v1-89f57972f1"),
+        ("metaworld-v1", "paper", "metaworld-v1-5bfc2fc147"),
+        ("toy-v1", "small", "toy-v1-6267f01cba"),
+    ],
+)
+def test_datasets_of_older_suites_keep_their_names(
+    suite: str, scale: Scale, dataset_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they were named by the software that made the first of them, whatever settings were added since."""
+    monkeypatch.setattr(config, "software", lambda: SOFTWARE)
+    assert plan_dataset(load_suite(suite), scale).id == dataset_id
+
+
+def two_datasets(data: dict) -> None:
+    """One for each split; the second trains on a task that the first only tests."""
+    data["splits"]["seen"].update(dataset="far", train=["goal-000", "goal-030"], test=["goal-030"])
+    data["splits"]["unseen"].update(dataset="near", train=["goal-000"], test=["goal-030", "goal-210"])
+    data["datasets"] = {
+        "near": {"tasks": ["goal-210", "goal-030", "goal-000"]},
+        "far": {"tasks": ["goal-000", "goal-030"]},
+    }
+
+
+def test_a_dataset_serves_its_own_splits_alone(edit_suite: Callable[..., Path]) -> None:
+    suite = load_suite(str(edit_suite(two_datasets)))
+    near, far = plan_dataset(suite), plan_dataset(suite, name="far")
+    assert near.tasks == ("goal-000", "goal-030", "goal-210"), "in the suite's order"
+    roles = {plan.id: {task: {run.role for run in plan.runs(task)} for task in plan.tasks} for plan in (near, far)}
+    assert roles[near.id] == {"goal-000": {"train"}, "goal-030": {"prompt"}, "goal-210": {"prompt"}}
+    assert roles[far.id] == {"goal-000": {"train"}, "goal-030": {"train", "prompt"}}
+    assert near.id != far.id
+    assert pickle.loads(pickle.dumps(far)).id == far.id
+    assert make_plan(["random_seen"], suite.source, "seen", protocol=Protocol(shots=2)).dataset_id == far.id
+    assert make_plan(["random_seen"], suite.source, "unseen", protocol=Protocol(shots=2)).dataset_id == near.id
+
+
+def test_a_task_that_a_dataset_lacks_names_those_that_have_it(edit_suite: Callable[..., Path]) -> None:
+    suite = load_suite(str(edit_suite(two_datasets)))
+    with pytest.raises(SuiteError, match=r"dataset 'far' of suite tiny has no task 'goal-210'; near has it"):
+        plan_dataset(suite, name="far", tasks=("goal-210",))
+    with pytest.raises(SuiteError, match=r"no dataset 'fat'\. Did you mean 'far'"):
+        plan_dataset(suite, name="fat")
+
+
+def test_prompt_runs_may_have_more_checkpoints(edit_suite: Callable[..., Path]) -> None:
+    def change(data: dict) -> None:
+        data["dataset"]["small"]["prompts_per_run"] = 9
+
+    plan, before = plan_dataset(load_suite(str(edit_suite(change)))), plan_dataset(load_suite(str(edit_suite())))
+    counts = {run.role: run.verified for run in plan.runs("goal-000")}
+    assert counts == {"train": 6, "prompt": 9}
+    assert plan.max_prompts(("goal-000", "goal-030"), "trained") == 18
+    assert plan.id != before.id
+    assert "prompts_per_run" not in before.identity["config"]
 
 
 def test_a_task_that_is_never_learned_is_named(edit_suite: Callable[..., Path], tmp_path: Path) -> None:

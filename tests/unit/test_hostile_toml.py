@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+import zipfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from conftest import to_toml
 from hostile import frugal, mangled, mutated, refused_cleanly
 
+from maa_bench.files import sha256_of
 from maa_bench.named_protocol import load_protocol
-from maa_bench.suite import load_suite
+from maa_bench.suite import LAYOUT_SETS, load_suite
 
 ORDINARY, HEAVY = 50, 500
 TOKENS = (
@@ -150,6 +152,31 @@ def test_tricks_in_suites_are_refused(tmp_path: Path, old: bytes, new: bytes) ->
         opened_task(loaded, next(iter(loaded.tasks)))
 
     assert refused_cleanly(str(new[:60]), use)
+
+
+def test_mangled_layouts_are_refused_in_one_line(tmp_path: Path) -> None:
+    """Whoever makes a suite makes its hash, too."""
+    path, text = tmp_path / "toy-v1.toml", suite(tmp_path).decode()
+    layouts = tmp_path / "toy-v1.layouts.npz"
+    sound = layouts.read_bytes()
+    right = sha256_of(layouts)
+    refused = 0
+    for run in range(40):
+        layouts.write_bytes(mangled(sound, np.random.default_rng(run)))
+        path.write_text(text.replace(right, sha256_of(layouts)))
+        refused += refused_cleanly(f"run {run}", lambda: read_suite(path))
+    with frugal():
+        for shape, stored in (("(1000000000, 2)", 0), ("(5000000, 2)", 80_000_000)):
+            header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+            bomb = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(stored)
+            with zipfile.ZipFile(layouts, "w", zipfile.ZIP_DEFLATED) as archive:
+                for task in load_suite("toy-v1").tasks:
+                    for layout_set in LAYOUT_SETS:
+                        archive.writestr(f"{task}/{layout_set}.npy", bomb)
+            del bomb
+            path.write_text(text.replace(right, sha256_of(layouts)))
+            refused += refused_cleanly(shape, lambda: read_suite(path))
+    assert refused > 30
 
 
 def test_the_writer_of_these_tests_writes_toml() -> None:

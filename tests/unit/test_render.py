@@ -19,12 +19,13 @@ from maa_bench.errors import DrawingError
 from maa_bench.evaluator import EpisodeJob
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import FlatPolicies
+from maa_bench.named_protocol import load_protocol
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
 from maa_bench.simulators import EpisodeError, simulator_of, step_until_success
 from maa_bench.video import encode
-from maa_bench.video.cells import find_cell
+from maa_bench.video.cells import find_cell, run_command
 from maa_bench.video.job import HOLD_SECONDS, MOVING_SECONDS, Look, render
 from maa_bench.video.picture import BORDER, FAILED, RUNNING, SUCCEEDED
 
@@ -261,6 +262,38 @@ def test_a_missing_cell_names_the_command_that_makes_it(
     assert [path.name for path in Path("videos").iterdir()] == [
         "random_seen-goal-030-seed2-grid-candidates0-2-layout0.gif"
     ]
+
+
+def test_the_command_for_a_condition_names_its_protocol() -> None:
+    found = {protocol.condition: protocol for protocol in load_protocol("environment-v1").conditions(device="cuda:1")}
+
+    def settings(protocol: Protocol) -> list[str]:
+        words = shlex.split(run_command("bc", "toy-v1", "unseen", TASK, protocol, 0, None))
+        return words[words.index(TASK) + 1 :]
+
+    named = ["--protocol", "environment-v1", "--conditions"]
+    assert settings(found["damping=4"]) == [*named, "damping", "--device", "cuda:1"]
+    assert settings(found["base"]) == [*named, "base", "--device", "cuda:1"]
+    own = Protocol(shots=3, damping=4, name="own", condition="damping=4")
+    assert settings(own) == ["--shots", "3", "--damping", "4"], "a file of one's own has no name that `run` knows"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--condition", "gain=2"], ["--condition", "needs --protocol"]),
+        (["--protocol", "environment-v1", "--condition", "gain=3"], ["has no 'gain=3'", "Did you mean"]),
+        (["--protocol", "environment-v1", "--shots", "5"], ["--shots 5 beside --protocol environment-v1"]),
+        (["--protocol", "environment-v1", "--condition", "friction=4"], ["--friction", "'toy' has no friction"]),
+    ],
+)
+def test_a_condition_that_cannot_be_shown(
+    arguments: list[str], parts: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", "--suite", "toy-v1", "--task", TASK, "--format", "gif", *arguments]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert all(part in error for part in parts), error
 
 
 def test_looking_makes_no_cache(made: Made) -> None:

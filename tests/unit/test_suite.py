@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from maa_bench.main_job import run
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.suite import LAYOUT_SETS, list_suites, load_suite
+from maa_bench.suite import DEFAULT_SUITE, LAYOUT_SETS, list_suites, load_suite
 
 EditSuite = Callable[..., Path]
 
@@ -58,6 +59,68 @@ def test_metaworld_splits_are_those_of_the_paper() -> None:
     assert suite.horizon == 500
     assert suite.policy.n_params == 22_664
     assert dict(suite.versions) == {"mujoco": "3.3.0", "metaworld": "3.1.1"}
+
+
+def test_metaworld_v2_begins_with_v1s_tasks_and_their_very_layouts() -> None:
+    older, suite = load_suite("metaworld-v1"), load_suite("metaworld-v2")
+    assert older.superseded_by == suite.name
+    assert len(suite.tasks) == 50
+    assert list(suite.tasks)[:18] == list(older.tasks)
+    assert list(suite.tasks)[18:] == sorted(set(suite.tasks) - set(older.tasks))
+    assert suite.tasks.items() >= older.tasks.items()
+    for task in older.tasks:
+        for layout_set in LAYOUT_SETS:
+            assert suite.layouts(task, layout_set).tobytes() == older.layouts(task, layout_set).tobytes(), task
+    assert (suite.horizon, suite.policy, suite.versions) == (older.horizon, older.policy, older.versions)
+    for name, split in older.splits.items():
+        assert suite.split(name) == replace(split, dataset="core")
+
+
+def test_the_default_dataset_of_metaworld_v2_is_that_of_the_papers_splits() -> None:
+    suite = load_suite(DEFAULT_SUITE)
+    core, hard = suite.dataset_tasks(), suite.dataset_tasks("hard")
+    assert suite.name == "metaworld-v2"
+    assert core == suite.dataset_tasks("core")
+    assert core.tasks == core.tested == (*METAWORLD_SEEN, *METAWORLD_UNSEEN)
+    assert core.trained == METAWORLD_SEEN, "ml45 trains on the other eight, too; not in this dataset"
+    assert hard.trained == METAWORLD_SEEN
+    assert set(hard.tested) == set(suite.split("unseen-hard").test)
+    assert not set(hard.tested) & set(core.tasks)
+    assert [len(suite.dataset_tasks(name).tasks) for name in ("ml10", "ml45")] == [15, 50]
+
+
+def test_the_verbs_default_suite_is_the_packages() -> None:
+    from maa_bench.cli import options
+
+    assert options.DEFAULT_SUITE == DEFAULT_SUITE
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data["datasets"]["one"].update(tasks=["goal-31"]), "unknown task 'goal-31'. Did you mean"),
+        (lambda data: data["datasets"]["one"]["tasks"].remove("goal-210"), "of split 'unseen' lacks goal-210"),
+        (lambda data: data["splits"]["seen"].update(dataset="on"), "unknown dataset 'on'. Did you mean 'one'"),
+        (lambda data: data["splits"]["seen"].pop("dataset"), "missing key 'splits.seen.dataset', one of one"),
+        (lambda data: data["datasets"].update(two={"tasks": ["goal-000"]}), "no split names dataset 'two'"),
+        (lambda data: data.pop("datasets"), "split 'seen' names unknown dataset 'one'"),
+        (lambda data: data["datasets"]["one"].update(task=[]), "unknown key 'datasets.one.task'"),
+        (lambda data: with_one_dataset(data, "a b"), "name 'a b' must be letters"),
+    ],
+)
+def test_a_wrong_table_of_datasets_is_named(edit_suite: EditSuite, change: Any, reason: str) -> None:
+    def edit(data: dict[str, Any]) -> None:
+        with_one_dataset(data)
+        change(data)
+
+    with pytest.raises(SuiteError, match=reason):
+        load_suite(str(edit_suite(edit)))
+
+
+def with_one_dataset(data: dict[str, Any], name: str = "one") -> None:
+    data["datasets"] = {name: {"tasks": list(data["tasks"])}}
+    for split in data["splits"].values():
+        split["dataset"] = name
 
 
 def test_the_toys_layouts_are_made_again_with_the_same_bytes() -> None:
@@ -181,7 +244,7 @@ def test_unknown_names_are_answered_with_the_nearest(tiny_suite: Path) -> None:
         suite.split("unsen")
     with pytest.raises(SuiteError, match=r"unknown layout set 'tests'. Did you mean 'test'"):
         suite.layouts("goal-030", "tests")
-    with pytest.raises(SuiteError, match=r"unknown suite 'metaworld'. Did you mean 'metaworld-v1'"):
+    with pytest.raises(SuiteError, match=r"unknown suite 'metaworld'. Did you mean 'metaworld-v2' or 'metaworld-v1'"):
         load_suite("metaworld")
 
 

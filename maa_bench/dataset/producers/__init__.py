@@ -71,6 +71,7 @@ class Training:
             of now: it changes while snapshots are taken.
         report: as a job's; see `maa_bench.execution.Report`.
         device: `cpu` or `cuda`.
+        kept: how many checkpoints of a kind a run (by index) has so far. The answer of now, as that of `wants`.
     """
 
     suite: Suite
@@ -81,6 +82,7 @@ class Training:
     wants: Callable[[int, str], bool]
     report: Report
     device: str = "cpu"
+    kept: Callable[[int, str], int] = lambda run, kind: 0
 
 
 class Producer(Protocol):
@@ -109,9 +111,9 @@ class Producer(Protocol):
     def train(self, training: Training) -> Iterator[Snapshot]:
         """Train until no run wants verified checkpoints, or the settings say that it is enough.
 
-        The stream of snapshots may depend on the arguments and on the answers of `wants` alone. After a SIGKILL it is
-        asked for from the start again; a producer that finds its state in `training.work` repeats quickly what it
-        has shown before.
+        The stream of snapshots may depend on the arguments and on the answers of `wants` and `kept` alone. After a
+        SIGKILL it is asked for from the start again; a producer that finds its state in `training.work` repeats quickly
+        what it has shown before.
 
         Raises:
             DataError: training diverged.

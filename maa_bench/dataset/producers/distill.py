@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from maa_bench.dataset.experts import demonstrations
 from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
-from maa_bench.dataset.settings import MAY_BE_0
+from maa_bench.dataset.settings import ADDED, MAY_BE_0
 from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError
 from maa_bench.policy import PolicySpec, initial_params
@@ -39,6 +39,7 @@ class DistillConfig:
         tail: steps of a demonstration that are cloned after its first success.
         bootstrap: each run clones a bootstrap sample of the demonstrations, instead of all of them.
         runs_together: runs of a task that are one batched network.
+        seek_partial: look for partly trained policies where a run's success changes, instead of at fixed steps.
     """
 
     updates: int = 3000
@@ -49,6 +50,7 @@ class DistillConfig:
     tail: int = field(default=8, metadata=MAY_BE_0)
     bootstrap: bool = False
     runs_together: int = 4
+    seek_partial: bool = field(default=False, metadata=ADDED)
 
 
 class Distill:
@@ -88,7 +90,8 @@ class Distill:
         n_seen = [len(np.unique(pool)) for pool in pools]
         obs, labels = torch.from_numpy(data.observations.copy()), torch.from_numpy(data.labels.copy())
         learner = _Learner(spec, [run.seed for run in runs], settings.learning_rate)
-        schedules = [_Schedule.of(run, settings) for run in runs]
+        kind_of_schedule = _Search if settings.seek_partial else _Fixed
+        schedules = [kind_of_schedule(number, run, settings) for number, run in enumerate(runs)]
         for update in range(1, settings.updates * settings.patience + 1):
             rows = torch.stack(
                 [
@@ -100,39 +103,58 @@ class Distill:
             due = [
                 run
                 for run, schedule in enumerate(schedules)
-                if schedule.is_due(update) and (update >= settings.first_checkpoint or _wants_early(training, run))
+                if schedule.is_due(update) and (update >= settings.first_checkpoint or schedule.wants_early(training))
             ]
             if due:
                 params = learner.params()
                 for run in due:
                     if training.wants(run, "verified") or update < settings.first_checkpoint:
                         yield Snapshot(run, update, n_seen[run], params[run].copy())
+                        schedules[run].shown(update, training)
             if update >= settings.first_checkpoint and not any(training.wants(i, "verified") for i in range(len(runs))):
                 return
 
 
-def _wants_early(training: Training, run: int) -> bool:
-    return training.wants(run, "partial") or training.wants(run, "failing")
-
-
-@dataclass(frozen=True)
-class _Schedule:
+class _Fixed:
     """When a run shows itself: early on denser and denser towards the beginning, then at even distances."""
 
-    early: frozenset[int]
-    first: int
-    every: int
-
-    @classmethod
-    def of(cls, run: TrainingRun, settings: DistillConfig) -> _Schedule:
+    def __init__(self, number: int, run: TrainingRun, settings: DistillConfig) -> None:
         wanted = run.partial + run.failing
-        first = settings.first_checkpoint
-        early = np.geomspace(min(10, first), first, 1 + wanted * 3 // 2).round().astype(int)[:-1]
-        every = max(1, (settings.updates - first) // run.verified)
-        return cls(frozenset(early.tolist()) - {first}, first, every)
+        self._number, self._first = number, settings.first_checkpoint
+        early = np.geomspace(min(10, self._first), self._first, 1 + wanted * 3 // 2).round().astype(int)[:-1]
+        self._early = frozenset(early.tolist()) - {self._first}
+        self._every = max(1, (settings.updates - self._first) // run.verified)
 
     def is_due(self, update: int) -> bool:
-        return update in self.early or (update >= self.first and (update - self.first) % self.every == 0)
+        return update in self._early or (update >= self._first and (update - self._first) % self._every == 0)
+
+    def wants_early(self, training: Training) -> bool:
+        return training.wants(self._number, "partial") or training.wants(self._number, "failing")
+
+    def shown(self, update: int, training: Training) -> None:
+        """A snapshot was taken."""
+
+
+class _Search(_Fixed):
+    """The same, but early on in small steps while the run succeeds now and then, and in large ones while it fails."""
+
+    STEPS: ClassVar = {"partial": 0.02, "verified": 0.04, "failing": 0.12}
+    """To the next snapshot, as a part of the steps so far, by the kind of the last one."""
+
+    def __init__(self, number: int, run: TrainingRun, settings: DistillConfig) -> None:
+        super().__init__(number, run, settings)
+        self._early = frozenset({min(4, self._first - 1)})
+        self._seen = {"partial": 0, "verified": 0}
+
+    def wants_early(self, training: Training) -> bool:
+        return training.wants(self._number, "partial")
+
+    def shown(self, update: int, training: Training) -> None:
+        now = {kind: training.kept(self._number, kind) for kind in self._seen}
+        kind = next((kind for kind, count in now.items() if count > self._seen[kind]), "failing")
+        self._seen = now
+        after = update + max(1, round(update * self.STEPS[kind]))
+        self._early = frozenset({after} if after < self._first else ())
 
 
 def _pool(data: Transitions, run: TrainingRun, task: int, settings: DistillConfig) -> torch.Tensor:

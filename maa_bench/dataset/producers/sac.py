@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from maa_bench.dataset.producers import Snapshot, Training, TrainingRun
-from maa_bench.dataset.settings import MAY_BE_0, NO_NUMBER, decides
+from maa_bench.dataset.settings import MAY_BE_0, NO_NUMBER, identity_of
 from maa_bench.dataset.transitions import Transitions
 from maa_bench.errors import DataError
 from maa_bench.files import digest
@@ -160,7 +160,7 @@ class SAC:
 def _identity(training: Training) -> str:
     """Names the training whose state may be gone on with."""
     suite, settings = training.suite, training.settings
-    config = {f.name: getattr(settings, f.name) for f in fields(settings) if decides(f)}
+    config = identity_of(settings)
     runs = [[run.task, run.name, run.seed] for run in training.runs]
     experts = {task: _sha256(training.experts[task]) for task in sorted(training.experts)}
     about = [SAC.version, training.device, suite.name, suite.layouts_sha256, suite.policy.id]
