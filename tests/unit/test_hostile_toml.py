@@ -16,6 +16,7 @@ import pytest
 from conftest import to_toml
 from hostile import frugal, mangled, mutated, refused_cleanly
 
+from maa_bench import suite as suite_module
 from maa_bench.files import sha256_of
 from maa_bench.named_protocol import load_protocol
 from maa_bench.suite import LAYOUT_SETS, load_suite
@@ -154,8 +155,9 @@ def test_tricks_in_suites_are_refused(tmp_path: Path, old: bytes, new: bytes) ->
     assert refused_cleanly(str(new[:60]), use)
 
 
-def test_mangled_layouts_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_mangled_layouts_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes a suite makes its hash, too."""
+    monkeypatch.setattr(suite_module, "MAX_LAYOUTS", 2_000_000)
     path, text = tmp_path / "toy-v1.toml", suite(tmp_path).decode()
     layouts = tmp_path / "toy-v1.layouts.npz"
     sound = layouts.read_bytes()
@@ -166,7 +168,7 @@ def test_mangled_layouts_are_refused_in_one_line(tmp_path: Path) -> None:
         path.write_text(text.replace(right, sha256_of(layouts)))
         refused += refused_cleanly(f"run {run}", lambda: read_suite(path))
     with frugal():
-        for shape, stored in (("(1000000000, 2)", 0), ("(5000000, 2)", 80_000_000)):
+        for shape, stored in (("(1000000000, 2)", 0), ("(50000, 2)", 800_000)):
             header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
             bomb = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(stored)
             with zipfile.ZipFile(layouts, "w", zipfile.ZIP_DEFLATED) as archive:

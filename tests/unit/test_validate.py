@@ -36,7 +36,7 @@ def folder(tmp_path: Path, made: Made) -> Path:
 
 
 def problems(folder: Path, **ways: Any) -> list[str]:
-    return [judge_line for judge_line in judge(folder, Ways(**{"sample": 0, **ways})).problems]
+    return judge(folder, Ways(**{"sample": 0, **ways})).problems
 
 
 def test_a_true_record_holds_to_the_last_episode(folder: Path) -> None:
@@ -94,7 +94,7 @@ CLAIMS = [
     (record("method.trained_on", "everything"), "trained_on 'everything'"),
     (record("method.pretrained_on", ["goal-999"]), None),
     (record("metrics.aggregate.mean", {"value": 1.0, "ci": [1.0, 1.0]}), "mean of 'aggregate' is 1.0"),
-    (record("failures", [dict(task="x", train_seed=0, candidate=0, episodes=1, reason="")]), "no such candidate"),
+    (record("failures", [{"task": "x", "train_seed": 0, "candidate": 0, "episodes": 1, "reason": ""}]), "no such"),
     (record("run_id", "another"), "its place is stranger/another/"),
     (record("environment.git", {"commit": "0" * 40, "dirty": True}), None),
 ]
@@ -193,7 +193,7 @@ def test_candidates_that_broke_off_are_held_to_their_successes_only(tmp_path: Pa
         if (row["task"], row["train_seed"], row["candidate"]) == (record.split.test[0], 0, 0):
             row.update(success=False, first_success_step=-1)
     broken = table.from_pylist(rows, schema=table.schema)
-    failure = dict(task=record.split.test[0], train_seed=0, candidate=0, episodes=5, reason="took too long")
+    failure = {"task": record.split.test[0], "train_seed": 0, "candidate": 0, "episodes": 5, "reason": "too long"}
     folder = write(tmp_path, record.model_copy(update={"metrics": metrics_of_episodes(broken)}), broken, candidates)
     edit(folder, lambda raw: raw.update(failures=[failure]))
     assert problems(folder, sample=10**6) == []
