@@ -68,7 +68,7 @@ def toml_table(data: bytes) -> dict[str, Any]:
         # TOML ends lines as Windows does, too; `Path.read_text` would have translated them.
         return tomllib.loads(_text(data).replace("\r\n", "\n"), parse_float=_finite)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"not valid TOML: {error}") from None
+        raise ValueError(str(error)) from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

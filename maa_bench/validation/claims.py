@@ -101,6 +101,9 @@ def failure_problems(record: RunRecord) -> Iterator[str]:
 
 def claim_notes(record: RunRecord) -> Iterator[str]:
     """What holds, and what a reader should know all the same."""
+    suite = known_suite(record)
+    if suite is not None and suite.superseded_by is not None:
+        yield f"suite {suite.name} is superseded by {suite.superseded_by}"
     if record.protocol.name is None:
         yield "under no named protocol: it will stand in a table of its own"
     git = record.environment.git
