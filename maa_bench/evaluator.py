@@ -31,6 +31,9 @@ VERSION = 3
 CHUNK = 4
 """Candidates a job."""
 
+_PATH_START = ("test", 0)
+"""From where the paths of flat policies are recorded, by jobs that go there."""
+
 
 @dataclass(frozen=True)
 class Episodes:
@@ -43,7 +46,8 @@ class Episodes:
         seconds: wall clock.
         peak_mb: peak memory of the process meanwhile, in MB (10^6 bytes).
         paths: (n_candidates, steps, obs_dim) float32, what flat policies saw first on the first test layout, see
-            `maa_bench.novelty`; NaN where an episode broke off; None for other agents. Its steps are not counted.
+            `maa_bench.novelty`; NaN where an episode broke off; None for other agents and in jobs without that layout.
+            Its steps are not counted.
     """
 
     first_success: npt.NDArray[np.int64]
@@ -90,7 +94,7 @@ class EpisodeJob:
         failures: list[FailedEpisode] = []
         total = 0
         paths = None
-        if isinstance(self.agents, FlatPolicies):
+        if isinstance(self.agents, FlatPolicies) and _PATH_START in names:
             steps = min(PATH_STEPS, suite.horizon)
             paths = np.full((len(self.indices), steps, suite.policy.obs_dim), np.nan, np.float32)
         with under(opened_task(suite, self.task)) as simulator:
@@ -106,7 +110,7 @@ class EpisodeJob:
                         steps = error.steps
                     total += steps
                 if paths is not None and isinstance(agent, PackedPolicy):
-                    _record_path(simulator, agent, starts[names.index(("test", 0))], paths[row])
+                    _record_path(simulator, agent, starts[names.index(_PATH_START)], paths[row])
         return Episodes(first, tuple(failures), total, time.monotonic() - started, peak_mb(), paths)
 
     def without(self, candidates: set[int]) -> EpisodeJob | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from maa_bench.errors import DataError, MethodError, ProtocolError
 from maa_bench.files import digest
 from maa_bench.named_protocol import labelled
 from maa_bench.protocol import PROMPT_SETTINGS, Protocol
-from maa_bench.registry import CONTROLS, LoadedMethod, load_methods
+from maa_bench.registry import CONTROLS, Chosen, LoadedMethod, load_methods
 from maa_bench.software import software
 from maa_bench.suite import DEFAULT_SUITE, Split, Suite, load_suite
 
@@ -65,7 +66,7 @@ class Plan:
     broken: dict[str, str]
     cells: list[Cell] = field(default_factory=list)
 
-    @property
+    @cached_property
     def dataset_id(self) -> str:
         """Address of the dataset; that of a given one follows its content."""
         return self.dataset.id if isinstance(self.dataset, DatasetPlan) else self.dataset.address
@@ -128,46 +129,7 @@ def make_plan(
     Raises:
         MaaBenchError: an unknown or ill-fitting name or number.
     """
-    protocol = labelled(protocol or Protocol())
-    if seeds < 1:
-        raise ProtocolError(f"--seeds must be at least 1, not {seeds}")
-    if seed < 0:
-        raise ProtocolError(f"--seed must be 0 or more, not {seed}")
-    if not methods:
-        raise MethodError("name at least one --method")
-    loaded_suite = load_suite(suite)
-    chosen = loaded_suite.split(split)
-    for task in tasks or ():
-        loaded_suite.task(task)
-        if task not in chosen.test:
-            raise ProtocolError(f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}")
-    protocol.check_serves(loaded_suite)
-    check_device(protocol.device)
-    loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file
-    test_tasks = tuple(t for t in chosen.test if not tasks or t in tasks)
-    data = _dataset(loaded_suite, chosen, test_tasks, protocol, dataset)
-    asked = load_methods(methods)
-    plan = Plan(
-        suite=loaded_suite,
-        split=chosen,
-        tasks=test_tasks,
-        protocol=protocol,
-        train_seeds=tuple(range(seed, seed + seeds)),
-        methods=load_methods([*(method.name for method in asked.methods), *CONTROLS]).methods,
-        dataset=data,
-        base_seed=seed,
-        asked=len(asked.methods),
-        broken=asked.broken,
-    )
-    if isinstance(data, CheckpointDataset):
-        plan.check_prompts(data)
-    plan.cells = [
-        Cell(method, train_seed, task, _cell_key(plan, method, train_seed, task))
-        for method in plan.methods
-        for train_seed in plan.train_seeds
-        for task in plan.tasks
-    ]
-    return plan
+    return _make_plan(_Asked(methods), suite, split, tasks, protocol or Protocol(), seeds, seed, dataset)
 
 
 def make_plans(
@@ -189,16 +151,80 @@ def make_plans(
     Raises:
         MaaBenchError: as `make_plan`; a condition that cannot be is named.
     """
-    plans = []
+    asked, plans = _Asked(methods), []
     for split, tasks in parts:
         for protocol in protocols:
             try:
-                plans.append(make_plan(methods, suite, split, tasks, protocol, seeds, seed, dataset))
+                plans.append(_make_plan(asked, suite, split, tasks, protocol, seeds, seed, dataset))
             except ProtocolError as error:
                 if not protocol.name:
                     raise
                 raise ProtocolError(f"protocol {protocol.name}, condition {protocol.condition}: {error}") from None
     return plans
+
+
+@dataclass
+class _Asked:
+    """Methods that are asked for, loaded once for all plans, and not before all else is known to be right."""
+
+    names: Sequence[str]
+
+    @cached_property
+    def loaded(self) -> Chosen:
+        return load_methods(self.names)
+
+    @cached_property
+    def with_controls(self) -> list[LoadedMethod]:
+        return load_methods([*(method.name for method in self.loaded.methods), *CONTROLS]).methods
+
+
+def _make_plan(
+    asked: _Asked,
+    suite: str,
+    split: str,
+    tasks: Sequence[str] | None,
+    protocol: Protocol,
+    seeds: int,
+    seed: int,
+    dataset: Path | None,
+) -> Plan:
+    protocol = labelled(protocol)
+    if seeds < 1:
+        raise ProtocolError(f"--seeds must be at least 1, not {seeds}")
+    if seed < 0:
+        raise ProtocolError(f"--seed must be 0 or more, not {seed}")
+    if not asked.names:
+        raise MethodError("name at least one --method")
+    loaded_suite = load_suite(suite)
+    chosen = loaded_suite.split(split)
+    for task in tasks or ():
+        loaded_suite.task(task)
+        if task not in chosen.test:
+            raise ProtocolError(f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}")
+    protocol.check_serves(loaded_suite)
+    check_device(protocol.device)
+    loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file
+    test_tasks = tuple(t for t in chosen.test if not tasks or t in tasks)
+    data = _dataset(loaded_suite, chosen, test_tasks, protocol, dataset)
+    plan = Plan(
+        suite=loaded_suite,
+        split=chosen,
+        tasks=test_tasks,
+        protocol=protocol,
+        train_seeds=tuple(range(seed, seed + seeds)),
+        methods=asked.with_controls,
+        dataset=data,
+        base_seed=seed,
+        asked=len(asked.loaded.methods),
+        broken=asked.loaded.broken,
+    )
+    if isinstance(data, CheckpointDataset):
+        plan.check_prompts(data)
+    for method in plan.methods:
+        for train_seed in plan.train_seeds:
+            fit = plan.fit_key(method, train_seed)
+            plan.cells += [Cell(method, train_seed, task, _cell_key(plan, method, fit, task)) for task in plan.tasks]
+    return plan
 
 
 def _dataset(
@@ -238,11 +264,11 @@ def check_device(device: str) -> None:
         raise ProtocolError(f"--device {device}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
 
 
-def _cell_key(plan: Plan, method: LoadedMethod, train_seed: int, task: str) -> str:
+def _cell_key(plan: Plan, method: LoadedMethod, fit: str, task: str) -> str:
     return digest(
         {
             "version": evaluator.VERSION,
-            "fit": plan.fit_key(method, train_seed),
+            "fit": fit,
             "task": task,
             "horizon": plan.suite.horizon,
             **_deciding(plan.protocol, method.card.uses),

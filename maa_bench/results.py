@@ -51,7 +51,7 @@ from maa_bench.record import (
     record_schema,
 )
 from maa_bench.stats import Estimate, intervals
-from maa_bench.stats_steps import steps_to_success
+from maa_bench.stats.steps import steps_to_success
 from maa_bench.table_columns import read_table
 from maa_bench.untrusted import json_object, read_limited
 

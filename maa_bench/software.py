@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 
 DECIDING = ("maa-bench", "numpy", "torch", "numba", "scipy", "mujoco", "metaworld", "diffusers")
@@ -14,10 +15,13 @@ RECORDED = (*DECIDING, "gymnasium", "robosuite", "pyarrow")
 
 def software(packages: Iterable[str] = DECIDING) -> dict[str, str]:
     """Installed versions by package; packages that are not installed are left out."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = {name: _version(name) for name in packages}
+    return {name: found for name, found in versions.items() if found is not None}
+
+
+@cache  # reading it takes milliseconds, and every address of a plan needs it
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import bench, data, doctor, leaderboard, listing, new_method, render, run, submit, transfer, validate
+from maa_bench.cli import (
+    bench,
+    compare,
+    data,
+    doctor,
+    leaderboard,
+    listing,
+    new_method,
+    render,
+    run,
+    submit,
+    transfer,
+    validate,
+)
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -19,6 +32,7 @@ app = typer.Typer(
         ("maa-bench run --split unseen", "Make-An-Agent on unseen Meta-World tasks"),
         ("maa-bench list methods", "what can be run"),
         ("maa-bench leaderboard", "a page of all results"),
+        ("maa-bench compare make_an_agent random_seen --split unseen", "is one better than the other?"),
         ("maa-bench new-method my_method", "a package of your own with a method that works"),
     ),
     add_completion=False,
@@ -47,6 +61,7 @@ run.add_to(app)
 listing.add_to(app)
 data.add_to(app)
 leaderboard.add_to(app)
+compare.add_to(app)
 validate.add_to(app)
 submit.add_to(app)
 render.add_to(app)

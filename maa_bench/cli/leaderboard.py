@@ -16,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             ("maa-bench leaderboard", "from ./results into ./leaderboard"),
             ("maa-bench leaderboard --results-dir runs --out page", "from and into other folders"),
+            ("maa-bench leaderboard --no-figures", "tables alone, in seconds"),
         )
     )(leaderboard)
 
@@ -23,9 +24,12 @@ def add_to(app: typer.Typer) -> None:
 def leaderboard(
     results_dir: ResultsDirOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("leaderboard"),
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Draw figures, or leave them as they are.")
+    ] = True,
 ) -> None:
-    """Make index.md and table.csv of all run records."""
+    """Make a page, a site, tables (CSV, LaTeX, JSON) and figures of all run records."""
     from maa_bench.report.leaderboard import build_leaderboard
 
-    for path in build_leaderboard(results_dir, out):
+    for path in build_leaderboard(results_dir, out, figures):
         print(path)

@@ -6,9 +6,7 @@ time. No window system is needed, and matplotlib's global state is left as it wa
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from maa_bench.dataset.peek import look
 from maa_bench.dataset.schema import ROLES
 from maa_bench.dataset.store import CheckpointDataset, params_of
 from maa_bench.files import write_bytes
+from maa_bench.report.drawing import file_bytes, style
 from maa_bench.report.pca import principal_components
 
 if TYPE_CHECKING:
@@ -49,37 +48,17 @@ def write_plots(data: CheckpointDataset, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = _light_columns(data)
-    paths = []
-    with _style():
+    paths: list[Path] = []
+    with style():
         figures = {
             "success_by_step": success_by_step(rows),
             "first_success": first_success(rows),
             "parameter_map": parameter_map(*_sampled_params(data), _panels(data)),
         }
         for name, figure in figures.items():
-            paths += _write(figure, folder / name)
-    return paths
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib as mpl
-    import seaborn as sns
-
-    # The salt makes the ids inside an SVG the same every time.
-    with sns.axes_style("whitegrid"), sns.plotting_context("paper"), mpl.rc_context({"svg.hashsalt": "maa-bench"}):
-        yield
-
-
-def _write(figure: Figure, stem: Path) -> list[Path]:
-    paths = []
-    formats: dict[str, dict[str, Any]] = {"png": {"dpi": 200}, "svg": {"metadata": {"Date": None}}}
-    for suffix, options in formats.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, **options)
-        path = stem.with_suffix(f".{suffix}")
-        write_bytes(path, buffer.getvalue())
-        paths.append(path)
+            for file, content in file_bytes(figure, name).items():
+                paths.append(folder / file)
+                write_bytes(paths[-1], content)
     return paths
 
 

@@ -8,14 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from maa_bench.record import MetricValue
-from maa_bench.report.tables import Cell, Table, format_interval, format_value
+from maa_bench.report.tables import Cell, Measured, Table, format_interval, format_value
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table as RichTable
 
-_Style = Callable[[MetricValue | float], str]
+_Style = Callable[[Measured | float], str]
 _NARROW = 10
 """Names are not broken over lines to make a column narrower than this."""
 
@@ -48,7 +47,7 @@ def markdown_text(text: str) -> str:
 
 def to_csv(table: Table) -> str:
     """Comma-separated, a metric with its interval in three columns: value, low end, high end; 6 decimals."""
-    metric = [any(isinstance(row[i], MetricValue) for row in table.rows) for i in range(len(table.header))]
+    metric = [any(isinstance(row[i], Measured) for row in table.rows) for i in range(len(table.header))]
     header: list[str] = []
     for name, is_metric in zip(table.header, metric, strict=True):
         header += [name, f"{name} lo", f"{name} hi"] if is_metric else [name]
@@ -56,7 +55,7 @@ def to_csv(table: Table) -> str:
     for row in table.rows:
         cells: list[str] = []
         for cell, is_metric in zip(row, metric, strict=True):
-            if isinstance(cell, MetricValue):
+            if isinstance(cell, Measured):
                 cells += [f"{x:.6f}" for x in (cell.value, *cell.ci)]
             else:
                 cells += [cell if isinstance(cell, str) else f"{cell:.6f}", *[""] * (2 * is_metric)]
@@ -149,11 +148,11 @@ def _is_numeric(column: Sequence[Cell]) -> bool:
     return any(not isinstance(cell, str) for cell in column)
 
 
-def _inline(cell: MetricValue | float) -> str:
+def _inline(cell: Measured | float) -> str:
     return format_value(cell) if isinstance(cell, float) else f"{format_value(cell.value)} {format_interval(cell)}"
 
 
-def _stacked(cell: MetricValue | float) -> str:
+def _stacked(cell: Measured | float) -> str:
     return _inline(cell).replace(" ", "\n", 1)
 
 

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, MetricValue, RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
 
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """The controls of every table, in their fixed order, after the methods under test."""
 
 MARKED = {"oracle_best": "oracle_best (‡)", "legacy_top5": "legacy_top5 (†)", "legacy_best": "legacy_best (†)"}
 """Headers of the metrics that need a warning."""
+LIFT = "lift"
+LIFT_NOTE = (
+    "lift: (method - random_seen) / (expert - random_seen), of mean: 0 is random seen checkpoints, 1 the expert; the "
+    "interval is paired"
+)
+STEPS = "steps to success"
+STEPS_NOTE = f"{STEPS}: mean first-success step of the episodes that succeed; {{}}: none does"
 LEGACY_NOTE = "†: the released code's metrics: they select on the rollouts that they report"
 ORACLE_NOTE = "‡: an upper bound, no result: the best candidate on the very layouts that it is scored on"
 
@@ -37,17 +45,31 @@ COST_NOTE = (
 MANY = 6
 """With more methods than these, methods are the rows of a table, and tasks its columns."""
 
-LONG_COLUMNS = (
-    "suite", "layouts_sha256", "split", "dataset", "scale", "shots", "candidates", "episodes",
-    "select_episodes", "horizon", "success_rule", "prompt_source", "method", "family", "uses", "run_id",
-    "train_seeds", "policies", "parameters", "fit_s", "adapt_s", "test_env_steps", "peak_mb", "task", "metric", "value",
-    "lo", "hi",
-)  # fmt: skip
-"""Columns of `long_rows`. `policies`: evaluated a task and training seed. Costs are a training seed's, empty if
-unknown."""
 
-Cell = str | float | MetricValue
-"""Text; a metric whose interval stands elsewhere; a metric with its interval."""
+@runtime_checkable
+class Measured(Protocol):
+    """A number with its 95 % interval: a record's metric, or a `Ranged`."""
+
+    @property
+    def value(self) -> float:
+        """Point estimate."""
+        ...
+
+    @property
+    def ci(self) -> tuple[float, float]:
+        """(low, high)."""
+        ...
+
+
+class Ranged(NamedTuple):
+    """A number of any range with its interval."""
+
+    value: float
+    ci: tuple[float, float]
+
+
+Cell = str | float | Measured
+"""Text; a number whose interval stands elsewhere or is none; a number with its interval."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +117,20 @@ def in_order(records: Sequence[RunRecord]) -> list[RunRecord]:
                 "dataset or protocol; their numbers cannot stand in one table"
             )
 
-    def place(record: RunRecord) -> tuple[int, int, float, str, str]:
-        name, family = record.method.name, record.method.family
-        kind = 2 if name == "expert" or family == "ceiling" else 1 if name in CONTROLS or family == "control" else 0
-        rank = CONTROLS.index(name) if name in CONTROLS else len(CONTROLS)
-        return kind, rank, -record.metrics.aggregate.mean.value, name, record.run_id
-
     return sorted(records, key=place)
+
+
+def place(record: RunRecord) -> tuple[int, int, float, str, str]:
+    """What `in_order` sorts by."""
+    name, family = record.method.name, record.method.family
+    kind = 2 if name == "expert" or family == "ceiling" else 1 if name in CONTROLS or family == "control" else 0
+    rank = CONTROLS.index(name) if name in CONTROLS else len(CONTROLS)
+    return kind, rank, -record.metrics.aggregate.mean.value, name, record.run_id
+
+
+def key_of(record: RunRecord) -> str:
+    """What a record is filed under: its folder."""
+    return f"{record.method.name}/{record.run_id}"
 
 
 def method_labels(records: Sequence[RunRecord]) -> list[str]:
@@ -116,26 +145,41 @@ def method_labels(records: Sequence[RunRecord]) -> list[str]:
 def result_table(records: Sequence[RunRecord], metric: str = "mean") -> Table:
     """One metric: a row a task, then the aggregate; a column a method.
 
-    With more methods than `MANY`: a row a method; the aggregate with its interval, then a column a task without.
+    With more methods than `MANY`: as `method_rows`.
     """
     ordered = in_order(records)
-    first, labels = ordered[0], method_labels(ordered)
-    notes = (ONE_POLICY_NOTE,) if any(_shown(r, metric, AGGREGATE) == NOTHING for r in ordered) else ()
-    title = f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; "
-    title += protocol_text(first)
-    rows: list[tuple[Cell, ...]]
-    if len(ordered) <= MANY:
-        rows = [(task, *(_shown(r, metric, task) for r in ordered)) for task in (*first.split.test, AGGREGATE)]
-        return Table(title, ("task", *labels), tuple(rows), notes)
-    rows = []
-    for record, label in zip(ordered, labels, strict=True):
-        by_task = (_shown(record, metric, task) for task in first.split.test)
-        points = (cell.value if isinstance(cell, MetricValue) else cell for cell in by_task)
-        rows.append((label, _shown(record, metric, AGGREGATE), *points))
-    return Table(title, ("method", AGGREGATE, *first.split.test), tuple(rows), notes)
+    if len(ordered) > MANY:
+        return method_rows(ordered, metric)
+    tasks = (*ordered[0].split.test, AGGREGATE)
+    rows = tuple((task, *(shown(r, metric, task) for r in ordered)) for task in tasks)
+    header = ("task", *method_labels(ordered))
+    return Table(_result_title(ordered, metric), header, rows, _result_notes(ordered, metric))
 
 
-def _shown(record: RunRecord, metric: str, task: str) -> str | MetricValue:
+def method_rows(records: Sequence[RunRecord], metric: str = "mean") -> Table:
+    """One metric: a row a method; the aggregate with its interval, then a column a task without."""
+    ordered = in_order(records)
+    rows: list[tuple[Cell, ...]] = []
+    for record, label in zip(ordered, method_labels(ordered), strict=True):
+        by_task = (shown(record, metric, task) for task in record.split.test)
+        points = (cell.value if isinstance(cell, Measured) else cell for cell in by_task)
+        rows.append((label, shown(record, metric, AGGREGATE), *points))
+    header = ("method", AGGREGATE, *ordered[0].split.test)
+    return Table(_result_title(ordered, metric), header, tuple(rows), _result_notes(ordered, metric))
+
+
+def _result_title(ordered: Sequence[RunRecord], metric: str) -> str:
+    first = ordered[0]
+    return (
+        f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; {protocol_text(first)}"
+    )
+
+
+def _result_notes(ordered: Sequence[RunRecord], metric: str) -> tuple[str, ...]:
+    return (ONE_POLICY_NOTE,) if any(shown(r, metric, AGGREGATE) == NOTHING for r in ordered) else ()
+
+
+def shown(record: RunRecord, metric: str, task: str) -> str | Measured:
     """A metric of one task (or the aggregate), unless there is nothing that it could select from."""
     if metric in SELECTING and record.method.deterministic_candidates:
         return NOTHING
@@ -148,36 +192,68 @@ def protocol_text(record: RunRecord) -> str:
     return f"{p.shots} prompts, {p.candidates} candidates, {p.episodes} test and {p.select_episodes} select layouts"
 
 
-def summary_table(records: Sequence[RunRecord]) -> Table:
-    """Every metric of the aggregate: a row a method, with what it used and what it took."""
+def metric_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+    """Every metric of the aggregate: a row a method.
+
+    Args:
+        records: of one group.
+        lifts: by `key_of` the record; without them there is no such column.
+    """
     ordered = in_order(records)
-    rows: list[tuple[Cell, ...]] = [
-        (label, *(_shown(record, metric, AGGREGATE) for metric in METRICS), record.method.uses, *_costs(record))
-        for record, label in zip(ordered, method_labels(ordered), strict=True)
-    ]
-    first = ordered[0]
-    notes = [LEGACY_NOTE, ORACLE_NOTE, COST_NOTE]
+    header: list[str] = ["method"]
+    for metric in METRICS:
+        header += [MARKED.get(metric, metric), *([LIFT] if lifts is not None and metric == "mean" else [])]
+    rows: list[tuple[Cell, ...]] = []
+    for record, label in zip(ordered, method_labels(ordered), strict=True):
+        row: list[Cell] = [label]
+        for metric in METRICS:
+            row.append(shown(record, metric, AGGREGATE))
+            if lifts is not None and metric == "mean":
+                row.append(lifts.get(key_of(record), NOTHING))
+        rows.append((*row, record.metrics.aggregate.steps_to_success or NOTHING))
+    notes = [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
+    if lifts is not None:
+        notes.insert(0, LIFT_NOTE)
     if any(record.method.deterministic_candidates for record in ordered):
         notes.append(ONE_POLICY_NOTE)
-    if any(NOTHING in _costs(record) for record in ordered):
-        notes.append(UNSAID_NOTE)
-    metrics = [MARKED.get(metric, metric) for metric in METRICS]
+    return Table(_summary_title(ordered), (*header, STEPS), tuple(rows), tuple(notes))
+
+
+def cost_table(records: Sequence[RunRecord]) -> Table:
+    """What each method used and what it took: a row a method."""
+    ordered = in_order(records)
+    rows: list[tuple[Cell, ...]] = [
+        (label, record.method.uses, str(len(record.seeds.train)), *_costs(record))
+        for record, label in zip(ordered, method_labels(ordered), strict=True)
+    ]
+    notes = (COST_NOTE, UNSAID_NOTE) if any(NOTHING in row for row in rows) else (COST_NOTE,)
+    costs = ("parameters", "fit s", "adapt s", "test env steps", "peak MB")
+    return Table(f"cost: {_summary_title(ordered)}", ("method", "uses", "seeds", *costs), tuple(rows), notes)
+
+
+def summary_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+    """`metric_table` and `cost_table` beside one another."""
+    metrics, costs = metric_table(records, lifts), cost_table(records)
     return Table(
-        title=f"summary: {first.suite.name}, split {first.split.name}, mean of tasks",
-        header=("method", *metrics, "uses", "parameters", "fit s", "adapt s", "test env steps", "peak MB"),
-        rows=tuple(rows),
-        notes=tuple(notes),
+        title=f"summary: {metrics.title}",
+        header=(*metrics.header, *costs.header[1:]),
+        rows=tuple((*left, *right[1:]) for left, right in zip(metrics.rows, costs.rows, strict=True)),
+        notes=(*metrics.notes, *costs.notes),
     )
+
+
+def _summary_title(ordered: Sequence[RunRecord]) -> str:
+    return f"{ordered[0].suite.name}, split {ordered[0].split.name}, mean of tasks"
 
 
 def own_table(records: Sequence[RunRecord]) -> Table:
     """What was measured of one method, or of a few that belong together: a row a record, which need not compare."""
     rows: list[tuple[Cell, ...]] = []
     for record in records:
-        shown = (_shown(record, metric, AGGREGATE) for metric in ("mean", "top5_selected", "qualified_rate"))
+        cells = (shown(record, metric, AGGREGATE) for metric in ("mean", "top5_selected", "qualified_rate"))
         _, fit, adapt, *_ = _costs(record)
         about = record.method.name, f"{record.suite.name} {record.split.name}", str(len(record.seeds.train))
-        rows.append((*about, *shown, fit, adapt))
+        rows.append((*about, *cells, fit, adapt))
     return Table(
         title="measured",
         header=("method", "split", "seeds", "mean", "top5_selected", "qualified_rate", "fit s", "adapt s"),
@@ -198,57 +274,15 @@ def _costs(record: RunRecord) -> tuple[str, ...]:
     )
 
 
-def long_rows(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
-    """One row a record, task and metric, with `LONG_COLUMNS`; in the order of `records`.
-
-    A method of one policy has no row of a metric that selects among several.
-    """
-    rows = []
-    for record in records:
-        protocol = record.protocol
-        group = (
-            record.suite.name, record.suite.layouts_sha256, record.split.name, record.dataset.id,
-            protocol.scale, str(protocol.shots), str(protocol.candidates), str(protocol.episodes),
-            str(protocol.select_episodes), str(protocol.horizon), protocol.success_rule,
-            protocol.prompt_source,
-        )  # fmt: skip
-        method = (
-            record.method.name,
-            record.method.family,
-            record.method.uses,
-            record.run_id,
-            str(len(record.seeds.train)),
-            str(record.candidates_evaluated),
-            *_long_costs(record),
-        )
-        for task, values in record.metric_sets():
-            for metric in METRICS:
-                if metric in SELECTING and record.method.deterministic_candidates:
-                    continue
-                cell = values[metric]
-                numbers = (f"{x:.6f}" for x in (cell.value, *cell.ci))
-                rows.append((*group, *method, task, metric, *numbers))
-    return rows
-
-
-def _long_costs(record: RunRecord) -> tuple[str, ...]:
-    cost, seeds = record.cost, len(record.seeds.train)
-    steps = cost.test_environment_steps
-    return (
-        "" if cost.parameters is None else str(cost.parameters),
-        f"{cost.seconds.fit / seeds:.3f}",
-        f"{cost.seconds.generate / seeds:.3f}",
-        "" if steps is None else f"{steps / seeds:.0f}",
-        f"{cost.peak_mb:.1f}",
-    )
-
-
 def format_value(x: float) -> str:
-    """`.41`, `1.00`."""
-    return f"{x:.2f}".removeprefix("0")
+    """`.41`, `1.00`, `-.05`; of 10 and more without decimals: `57`."""
+    if abs(x) >= 9.995:
+        return f"{x:.0f}"
+    sign, digits = ("-", f"{-x:.2f}") if round(x, 2) < 0 else ("", f"{abs(x):.2f}")
+    return sign + digits.removeprefix("0")
 
 
-def format_interval(cell: MetricValue) -> str:
+def format_interval(cell: Measured) -> str:
     """`[.30, .52]`."""
     return f"[{format_value(cell.ci[0])}, {format_value(cell.ci[1])}]"
 

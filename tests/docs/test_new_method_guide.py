@@ -142,7 +142,7 @@ def test_both_rows_are_on_the_leaderboard(printed: dict[str, str], folder: Path)
 
 def test_the_real_suite_would_run(printed: dict[str, str]) -> None:
     plan = printed["maa-bench run --split unseen --method my_method"]
-    assert "suite metaworld-v1, split unseen" in plan
+    assert "suite metaworld-v2, split unseen" in plan
     assert "to be fitted: my_method (seed 0)" in plan
 
 

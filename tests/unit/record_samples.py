@@ -122,5 +122,8 @@ def make_record(table: pa.Table, **changes: Any) -> RunRecord:
 
 def sample(method: str = "make_an_agent", success: float = 0.5, **changes: Any) -> tuple[RunRecord, pa.Table]:
     """A record with its episodes."""
-    table = episode_table(episode_rows(method, success=success))
+    rows = episode_rows(method, success=success)
+    for row in rows:
+        row |= {"suite": changes.get("suite__name", row["suite"]), "split": changes.get("split__name", row["split"])}
+    table = episode_table(rows)
     return make_record(table, **changes), table

@@ -218,14 +218,15 @@ def two_datasets(data: dict) -> None:
 def test_a_dataset_serves_its_own_splits_alone(edit_suite: Callable[..., Path]) -> None:
     suite = load_suite(str(edit_suite(two_datasets)))
     near, far = plan_dataset(suite), plan_dataset(suite, name="far")
+    little = Protocol(shots=2, episodes=2, select_episodes=1)
     assert near.tasks == ("goal-000", "goal-030", "goal-210"), "in the suite's order"
     roles = {plan.id: {task: {run.role for run in plan.runs(task)} for task in plan.tasks} for plan in (near, far)}
     assert roles[near.id] == {"goal-000": {"train"}, "goal-030": {"prompt"}, "goal-210": {"prompt"}}
     assert roles[far.id] == {"goal-000": {"train"}, "goal-030": {"train", "prompt"}}
     assert near.id != far.id
     assert pickle.loads(pickle.dumps(far)).id == far.id
-    assert make_plan(["random_seen"], suite.source, "seen", protocol=Protocol(shots=2)).dataset_id == far.id
-    assert make_plan(["random_seen"], suite.source, "unseen", protocol=Protocol(shots=2)).dataset_id == near.id
+    assert make_plan(["random_seen"], suite.source, "seen", protocol=little).dataset_id == far.id
+    assert make_plan(["random_seen"], suite.source, "unseen", protocol=little).dataset_id == near.id
 
 
 def test_a_task_that_a_dataset_lacks_names_those_that_have_it(edit_suite: Callable[..., Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,3 +130,43 @@ def test_runs_of_one_task_are_grouped_a_few_at_a_time(tiny_suite: Path) -> None:
     groups = Distill().groups(runs, plan.settings)
     assert [run for group in groups for run in group] == runs
     assert all(len({run.task for run in group}) == 1 and len(group) <= 4 for group in groups)
+
+
+def searched(training: Training, kind_at: Callable[[int], str], quota: int) -> list[int]:
+    """Early steps at which a run shows itself, if what it shows at a step is of that kind."""
+    run = replace(training.runs[0], partial=quota)
+    settings = DistillConfig(updates=301, first_checkpoint=300, patience=1, seek_partial=True)
+    kept = {"verified": 0, "partial": 0, "failing": 0}
+    looking = replace(
+        training,
+        runs=(run,),
+        settings=settings,
+        wants=lambda _, kind: kind == "verified" or kept[kind] < quota,
+        kept=lambda _, kind: kept[kind],
+    )
+    steps = []
+    for snapshot in Distill().train(looking):
+        kept[kind_at(snapshot.step)] += 1
+        steps.append(snapshot.step)
+    return [step for step in steps if step < 300]
+
+
+def test_partly_trained_policies_are_looked_for_where_success_changes(training: Training) -> None:
+    def kind_at(step: int) -> str:
+        return "failing" if step < 100 else "partial" if step < 130 else "verified"
+
+    steps = searched(training, kind_at, quota=8)
+    partial = [step for step in steps if kind_at(step) == "partial"]
+    assert len(partial) == 8
+    assert steps[-1] == partial[-1], "once it has enough, it looks for no more"
+    assert set(np.diff(partial)) <= {2, 3}
+    assert max(np.diff(steps)) >= 10, "large steps while it fails"
+    fixed = DistillConfig(updates=301, first_checkpoint=300, patience=1)
+    run = replace(training.runs[0], partial=8)
+    of_fixed = {s.step for s in shown(replace(training, runs=(run,), settings=fixed)) if s.step < 300}
+    assert sum(kind_at(step) == "partial" for step in of_fixed) < 4
+
+
+def test_a_run_that_is_never_partly_trained_is_looked_through_to_the_end(training: Training) -> None:
+    assert max(searched(training, lambda step: "failing", quota=8)) > 250
+    assert searched(training, lambda step: "failing", quota=0) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from record_samples import sample
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
 from maa_bench.report.leaderboard import build_leaderboard, read_results
-from maa_bench.report.tables import LONG_COLUMNS, MARKED
-from maa_bench.results import write_record
+from maa_bench.report.long_table import LONG_COLUMNS
+from maa_bench.report.tables import MARKED, format_interval, format_value
+from maa_bench.results import load_record, write_record
 
 
 def put(results: Path, method: str, run_id: str = "run-1", **changes: Any) -> Path:
@@ -37,17 +39,71 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_groups_are_never_mixed(results: Path, tmp_path: Path) -> None:
-    index, _ = build_leaderboard(results, tmp_path / "out")
-    first, second = index.read_text().split("\n## ")[1:3]
+    index = build_leaderboard(results, tmp_path / "out", figures=False)[0]
+    first, second = index.read_text().split("\n### ")[1:3]
     assert "dataset toy-distill-1a2b" in first.splitlines()[0]
-    assert "| task | make_an_agent | random_seen |" in first
+    assert "\n| make_an_agent |" in first
+    assert "\n| random_seen |" in first
     assert "dataset zoo-2" in second.splitlines()[0]
-    assert "| task | make_an_agent |\n" in second
+    assert "\n| make_an_agent |" in second
+    assert "\n| random_seen |" not in second
     assert "run-2" not in first
 
 
+def named(protocol: str, condition: str = "base", **changes: Any) -> dict[str, Any]:
+    """The changes that make a record one of a named protocol."""
+    return {"protocol__name": protocol, "protocol__condition": condition, **changes}
+
+
+def test_current_suites_and_the_standard_protocol_come_first(results: Path, tmp_path: Path) -> None:
+    put(results, "random_seen", "r1", suite__name="toy-v2", **named("few-shot-v1"))
+    put(results, "random_seen", "r2", suite__name="toy-v2", **named("few-shot-v1", "shots=1", protocol__shots=1))
+    put(results, "random_seen", "r3", suite__name="toy-v2", **named("standard-v1"))
+    put(results, "random_seen", "r4", suite__name="toy-v2", split__name="ml10", **named("standard-v1"))
+    put(results, "random_seen", "r5", suite__name="other-v1", **named("paper-v1"))
+    put(results, "random_seen", "r6", suite__name="toy-v1", **named("standard-v1"))
+    text = build_leaderboard(results, tmp_path / "out", figures=False)[0].read_text()
+    page, _, notes = text.partition("\n## Notes\n")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Contents",
+        "## other-v1, split unseen",
+        "## toy-v2, split unseen",
+        "## toy-v2, split ml10",
+        "## Older suites, and protocols without a name",
+    ]
+    titles = [line.removeprefix("### ").partition(", dataset")[0] for line in page.splitlines() if line[:4] == "### "]
+    assert titles == [
+        "paper-v1",
+        "standard-v1",
+        "few-shot-v1",
+        "standard-v1",
+        "toy-v1, split unseen: standard-v1",
+        "toy-v1, split unseen: protocol without a name",
+        "toy-v1, split unseen: protocol without a name",
+    ]
+    anchors = re.findall(r'<a id="([^"]+)"></a>', page)
+    assert len(set(anchors)) == len(anchors) == len(titles)
+    assert re.findall(r"\]\(#([^)]+)\)", page) == anchors, "the contents list leads to each, in order"
+    curve = page.partition("#### By shots")[2]
+    assert "| method | 1 | 4 \\* |" in curve
+    assert "`oracle_best`" in notes
+
+
+def test_conditions_are_rows_of_the_long_table_and_columns_of_the_page(results: Path, tmp_path: Path) -> None:
+    base = put(results, "random_seen", "r1", success=0.9, **named("few-shot-v1"))
+    point = put(results, "random_seen", "r2", success=0.2, **named("few-shot-v1", "shots=1", protocol__shots=1))
+    paths = build_leaderboard(results, tmp_path / "out", figures=False)
+    cells = [load_record(folder).metrics.aggregate.mean for folder in (point, base)]
+    shown = " | ".join(f"{format_value(cell.value)} {format_interval(cell)}" for cell in cells)
+    assert f"| random_seen | {shown} |" in paths[0].read_text()
+    with paths[1].open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["protocol"] == "few-shot-v1" and row["metric"] == "mean"]
+    by_condition = {row["condition"]: float(row["value"]) for row in rows if row["task"] == "aggregate"}
+    assert by_condition == {"base": cells[1].value, "shots=1": cells[0].value}
+
+
 def test_index_says_what_is_compared_and_how(results: Path, tmp_path: Path) -> None:
-    text = build_leaderboard(results, tmp_path / "out")[0].read_text()
+    text = build_leaderboard(results, tmp_path / "out", figures=False)[0].read_text()
     for words in ("toy-v1", "window-close, door-lock", "4 prompts", "3 test layouts", "40 checkpoints"):
         assert words in text
     assert all(header in text for header in MARKED.values())
@@ -56,10 +112,10 @@ def test_index_says_what_is_compared_and_how(results: Path, tmp_path: Path) -> N
 
 
 def test_table_is_the_long_format(results: Path, tmp_path: Path) -> None:
-    with build_leaderboard(results, tmp_path / "out")[1].open(newline="") as file:
+    with build_leaderboard(results, tmp_path / "out", figures=False)[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == LONG_COLUMNS
-    assert len(rows) == 3 * 3 * len(METRICS)
+    assert len(rows) == 3 * 3 * (len(METRICS) + 1)
     assert {(r["method"], r["run_id"]) for r in rows} == {
         ("make_an_agent", "run-1"),
         ("make_an_agent", "run-2"),
@@ -67,32 +123,69 @@ def test_table_is_the_long_format(results: Path, tmp_path: Path) -> None:
     }
 
 
-def test_same_results_same_bytes(results: Path, tmp_path: Path) -> None:
-    before = [path.read_bytes() for path in build_leaderboard(results, tmp_path / "out")]
+@pytest.mark.parametrize("figures", [False, pytest.param(True, marks=pytest.mark.heavy)])
+def test_same_results_same_bytes(results: Path, tmp_path: Path, figures: bool) -> None:
+    for condition, changes in (("base", {}), ("shots=1", {"protocol__shots": 1})):
+        put(results, "make_an_agent", condition.replace("=", "-"), **named("few-shot-v1", condition, **changes))
+
+    def made(source: Path, out: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(out)): p.read_bytes() for p in build_leaderboard(source, out, figures)}
+
+    before = made(results, tmp_path / "out")
     again = tmp_path / "elsewhere"
     for run in sorted(results.glob("*/*"), reverse=True):  # Another place, another order on disk.
         shutil.copytree(run, again / run.relative_to(results))
-    assert [path.read_bytes() for path in build_leaderboard(again, tmp_path / "out")] == before
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["index.md", "table.csv"]
+    assert made(again, tmp_path / "two") == before
+    stems = ("profiles-toy-v1-unseen-unnamed", "cost-toy-v1-unseen-unnamed", "curves-toy-v1-unseen-few-shot-v1")
+    drawn = {f"figures/{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")}
+    tables = {"index.md", "table.csv", "table.tex", "leaderboard.json", "site/index.html"}
+    assert set(before) == {*tables, *(drawn if figures else ())}
+    shown = set(re.findall(r"\]\((figures/[^)]+)\)", before["index.md"].decode()))
+    assert shown == {name for name in drawn if figures and name.endswith("svg")}
+
+
+def test_figures_that_are_no_more_go_away_and_strangers_stay(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "figures").mkdir(parents=True)
+    for name in ("cost-of-former-times.svg", "transfer-matrix.svg"):
+        (out / "figures" / name).write_text("x")
+    build_leaderboard(results, out, figures=False)
+    assert len(list((out / "figures").iterdir())) == 2
+    assert "![" not in (out / "index.md").read_text()
+    build_leaderboard(results, out)
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert "cost-of-former-times.svg" not in names
+    assert "transfer-matrix.svg" in names
 
 
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
-    put(tmp_path / "results", "a|b", method__source="<img src=x> [x](y)", method__summary="x")
-    text = build_leaderboard(tmp_path / "results", tmp_path / "out")[0].read_text()
-    assert "| task | a\\|b |\n" in text
+    hostile = "<img src=x> [x](y)"
+    for method in ("a|b", "$\\alpha"):
+        put(
+            tmp_path / "results", method, method__source=hostile, suite__name=f"s{hostile}", split__name=f"p{hostile}",
+            dataset__id=f"d{hostile}", **named(f"n{hostile}../../up"),
+        )  # fmt: skip
+    paths = build_leaderboard(tmp_path / "results", tmp_path / "out")
+    text = paths[0].read_text()
+    assert "| a\\|b | " in text
     assert "<img" not in text
     assert "[x](y)" not in text
+    slug = "s-img-src-x-x-y-p-img-src-x-x-y-n-img-src-x-x-y-up"
+    names = {f"{kind}-{slug}.{suffix}" for kind in ("cost", "profiles") for suffix in ("png", "svg")}
+    assert {path.name for path in paths if path.parent.name == "figures"} == names
+    for path in paths:
+        assert path.resolve().is_relative_to(tmp_path / "out")
 
 
 def test_a_broken_record_stops_everything(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    before = [path.read_bytes() for path in build_leaderboard(results, out)]
+    before = {path: path.read_bytes() for path in build_leaderboard(results, out, figures=False)}
     path = results / "random_seen" / "run-1" / "record.json"
     path.write_text(path.read_text()[:-20])
     with pytest.raises(RecordError, match="truncated") as error:
         build_leaderboard(results, out)
     assert str(path) in str(error.value)
-    assert [(out / name).read_bytes() for name in ("index.md", "table.csv")] == before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_run_without_a_record_is_broken_too(results: Path) -> None:

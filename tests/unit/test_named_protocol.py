@@ -14,7 +14,7 @@ from conftest import to_toml
 from maa_bench.cli import main
 from maa_bench.errors import ProtocolError
 from maa_bench.main_job import run, run_methods
-from maa_bench.named_protocol import SETTINGS, list_protocols, load_protocol
+from maa_bench.named_protocol import SETTINGS, condition_of, list_protocols, load_protocol
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
@@ -92,10 +92,10 @@ def test_the_numbers_of_released_protocols() -> None:
         "prompt-quality-v1": {"prompt_source": ("trained", "expert", "partial")},
         "environment-v1": {
             "test_layouts": ("test", "train"),
-            "mass": (1.0, 1.5, 2.0),
-            "friction": (1.0, 2.0, 4.0),
-            "damping": (1.0, 2.0, 4.0),
-            "gain": (1.0, 1.25, 1.5),
+            "mass": (1.0, 2.0, 4.0),
+            "friction": (1.0, 4.0, 8.0),
+            "damping": (1.0, 4.0, 8.0),
+            "gain": (1.0, 1.5, 2.0),
         },
     }  # fmt: skip
     assert {name for name in list_protocols() if load_protocol(name).headline != "mean"} == {"paper-v1"}
@@ -199,7 +199,7 @@ def test_what_a_suite_cannot_serve_is_refused_before_any_work(tmp_path: Path) ->
         ProtocolError, match=r"protocol standard-v1, condition base: --shots 50: a small dataset of toy"
     ):
         run_methods(["expert"], suite="toy-v1", protocol="standard-v1", cache_dir=tmp_path, results_dir=tmp_path)
-    with pytest.raises(ProtocolError, match=r"protocol environment-v1, condition friction=2: --friction"):
+    with pytest.raises(ProtocolError, match=r"protocol environment-v1, condition friction=4: --friction"):
         run_methods(["expert"], suite="toy-v1", protocol="environment-v1", cache_dir=tmp_path, results_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -271,3 +271,25 @@ def test_the_list_shows_protocols(cli: Cli, own: Path) -> None:
     assert found[0]["conditions"] == ["base", "prompt_noise=0.4", "shots=2"]
     text = cli("list", "protocols", "noisy-v1")[1]
     assert "0.0, 0.05, 0.1, 0.2, 0.4" in text
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_docs_is_a_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "far-v1.toml"
+    path.write_text(DOCS.split("```toml\n")[1].split("```")[0])
+    assert [c.condition for c in load_protocol(str(path)).conditions()] == ["base", "prompt_noise=0.8"]
+
+
+@pytest.mark.parametrize("name", list_protocols())
+def test_the_docs_have_the_numbers(name: str) -> None:
+    p = load_protocol(name)
+    numbers = (p.base.shots, p.base.candidates, f"{p.base.episodes} / {p.base.select_episodes}", p.seeds)
+    (row,) = (line for line in DOCS.splitlines() if line.startswith(f"| `{name}` "))
+    assert row.startswith(f"| `{name}` | " + " | ".join(map(str, numbers)) + " |")
+    for axis in p.axes:
+        texts = [condition_of("", value)[1:].replace("0.", ".") for value in axis.values]
+        at_base = axis.values.index(getattr(p.base, axis.setting))
+        texts[at_base] = f"**{texts[at_base]}**"
+        assert f"`{axis.setting}` {', '.join(texts)}" in row

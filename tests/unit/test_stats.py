@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from synthetic import Model
 
 from maa_bench import stats
 from maa_bench.metrics import METRICS, all_metrics, legacy_best, legacy_top5, legacy_top_k
@@ -254,6 +255,15 @@ def test_intervals_cover_the_truth_of_crossed_benchmarks(sizes: dict[str, object
     coverage = _coverage(sizes, simulated=300, truths=1000)
     assert min(coverage.values()) >= 0.91, coverage
     assert coverage["mean"] <= 0.99, coverage
+
+
+@pytest.mark.heavy
+def test_intervals_of_the_mean_cover_93_to_97_percent() -> None:
+    """2,000 benchmarks of four training seeds that differ moderately; where it does not hold: docs/metrics.md."""
+    model = Model(candidates=8, seeds=4, advantage=(0.0,))
+    rng, (truth,) = np.random.default_rng(12), model.truth()
+    ends = [intervals(model.draw(rng)[0].tasks, 300)[1]["mean"] for _ in range(2000)]
+    assert 0.93 <= np.mean([end.lo <= truth <= end.hi for end in ends]) <= 0.97
 
 
 def test_an_interval_that_ignored_the_crossing_would_not_cover() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maa_bench.stats_steps import steps_to_success
+from maa_bench.stats.steps import steps_to_success
 
 
 def test_the_mean_is_over_successes_and_the_aggregate_over_tasks_that_have_one() -> None:

@@ -105,7 +105,7 @@ def test_the_verbs_default_suite_is_the_packages() -> None:
         (lambda data: data["datasets"].update(two={"tasks": ["goal-000"]}), "no split names dataset 'two'"),
         (lambda data: data.pop("datasets"), "split 'seen' names unknown dataset 'one'"),
         (lambda data: data["datasets"]["one"].update(task=[]), "unknown key 'datasets.one.task'"),
-        (lambda data: with_one_dataset(data, "a b"), "name 'a b' must be letters"),
+        (lambda data: with_one_dataset(data, "-one"), "name '-one' must be letters"),
     ],
 )
 def test_a_wrong_table_of_datasets_is_named(edit_suite: EditSuite, change: Any, reason: str) -> None:

@@ -13,23 +13,27 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
+from maa_bench.report.long_table import LONG_COLUMNS, long_rows
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
-    LONG_COLUMNS,
+    LIFT,
     MANY,
     MARKED,
     NOTHING,
     ONE_POLICY_NOTE,
     UNSAID_NOTE,
+    Ranged,
     Table,
+    cost_table,
     format_count,
     format_interval,
     format_seconds,
     format_value,
     group_key,
     in_order,
-    long_rows,
+    key_of,
     method_labels,
+    metric_table,
     result_table,
     summary_table,
 )
@@ -123,7 +127,9 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.oracle_best,
         aggregate.legacy_top5,
         aggregate.legacy_best,
+        aggregate.steps_to_success,
         "prompts",
+        "2",
         NOTHING,
         "6.2",
         "0.1",
@@ -132,6 +138,36 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
     )
     assert UNSAID_NOTE in table.notes
     assert ONE_POLICY_NOTE not in table.notes
+
+
+def test_summary_is_the_metrics_and_the_costs_side_by_side() -> None:
+    made = records(*FIVE)
+    whole, metrics, costs = summary_table(made), metric_table(made), cost_table(made)
+    assert whole.header == (*metrics.header, *costs.header[1:])
+    assert whole.rows == tuple((*a, *b[1:]) for a, b in zip(metrics.rows, costs.rows, strict=True))
+    assert whole.notes == (*metrics.notes, *costs.notes)
+
+
+def test_lift_stands_beside_the_mean_where_it_is_known() -> None:
+    made = records("make_an_agent", "random_seen", "expert")
+    lift = Ranged(-0.05, (-0.2, 1.25))
+    table = metric_table(made, {key_of(made[0]): lift, key_of(made[1]): 0.0})
+    assert table.header[1:3] == ("mean", LIFT)
+    assert [row[2] for row in table.rows] == [lift, 0.0, NOTHING]
+    assert any(note.startswith("lift: (method - random_seen)") for note in table.notes)
+    assert "| -.05 [-.20, 1.25] |" in to_markdown(table)
+    assert LIFT not in metric_table(made).header
+    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made, {key_of(made[0]): lift})]
+    (row,) = (row for row in rows if row["metric"] == LIFT)
+    assert (row["task"], row["value"], row["lo"], row["hi"]) == ("aggregate", "-0.050000", "-0.200000", "1.250000")
+
+
+def test_what_never_succeeds_has_no_steps() -> None:
+    never, some = sample("never", success=0.0)[0], sample("some")[0]
+    rows = {row[0]: row[-1] for row in metric_table([never, some]).rows}
+    assert rows == {"never": NOTHING, "some": some.metrics.aggregate.steps_to_success}
+    metrics = {row[LONG_COLUMNS.index("metric")] for row in long_rows([never])}
+    assert metrics == set(METRICS)
 
 
 def test_costs_are_of_one_training_seed() -> None:
@@ -198,6 +234,9 @@ def test_a_method_that_stands_there_twice_is_told_apart() -> None:
 
 def test_numbers() -> None:
     assert [format_value(x) for x in (0, 0.05, 0.414, 1)] == [".00", ".05", ".41", "1.00"]
+    assert [format_value(x) for x in (-0.051, -0.004, -1.2, 9.9, 57.31, -12.5)] == [
+        "-.05", ".00", "-1.20", "9.90", "57", "-12"
+    ]  # fmt: skip
     assert format_interval(MetricValue(value=0.41, ci=(0.3, 0.52))) == "[.30, .52]"
     assert [format_count(x) for x in (0, 999, 12_400, 99_960, 350_000, 1_250_000)] == [
         "0", "999", "12.4k", "100k", "350k", "1.2M"
@@ -243,7 +282,13 @@ def test_csv_holds_the_whole_numbers() -> None:
 def test_long_rows_hold_every_number_of_every_record() -> None:
     made = records("make_an_agent", "random_seen")
     rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made)]
-    assert len(rows) == 2 * 3 * len(METRICS)
+    assert len(rows) == 2 * 3 * (len(METRICS) + 1)
+    (steps,) = (
+        r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", TASKS[0], "steps_to_success")
+    )
+    known = made[1].metrics.tasks[TASKS[0]].steps_to_success
+    assert known is not None
+    assert float(steps["value"]) == known.value
     (row,) = [r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", "aggregate", "mean")]
     assert float(row["value"]) == made[1].metrics.aggregate.mean.value
     assert row["dataset"] == "toy-distill-1a2b"
@@ -252,10 +297,21 @@ def test_long_rows_hold_every_number_of_every_record() -> None:
     assert (float(row["fit_s"]), float(row["adapt_s"])) == (seconds.fit / 2, seconds.generate / 2)
 
 
+def test_long_rows_hold_every_setting() -> None:
+    labels = {"protocol__name": "noisy-v1", "protocol__condition": "prompt_noise=0.1", "protocol__prompt_noise": 0.1}
+    for changes, expected in (
+        (labels, ("noisy-v1", "prompt_noise=0.1", "0.1")),
+        ({}, ("", "", "0")),
+    ):
+        row = dict(zip(LONG_COLUMNS, long_rows([sample(**changes)[0]])[0], strict=True))
+        assert (row["protocol"], row["condition"], row["prompt_noise"]) == expected
+        assert (row["shots"], row["prompt_source"], row["prompt_steps"], row["mass"]) == ("4", "expert", "60", "1")
+
+
 def test_long_rows_never_put_one_policy_beside_a_choice_of_many() -> None:
     (one,) = [sample("the_one", method__deterministic_candidates=True)[0]]
     rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows([one])]
-    assert {row["metric"] for row in rows} == {"mean", "qualified_rate"}
+    assert {row["metric"] for row in rows} == {"mean", "qualified_rate", "steps_to_success"}
     assert {(row["policies"], row["parameters"]) for row in rows} == {("1", "")}
 
 

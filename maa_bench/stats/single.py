@@ -161,16 +161,16 @@ def intervals(
         resampled = replicates(outcomes, draw(rng, outcomes, seeds))
         per_task[name] = {}
         for metric, point in points[name].items():
-            boot = _percentiles(point, resampled[metric])
-            estimate = _widened_at_the_ends(point, boot, effective_n(metric, outcomes))
+            boot = percentiles(point, resampled[metric])
+            estimate = widened_at_the_ends(point, boot, effective_n(metric, outcomes))
             per_task[name][metric] = estimate
             total[metric] += resampled[metric]
-            beyond[metric] += _beyond(estimate, boot)
+            beyond[metric] += beyond_bootstrap(estimate, boot)
     n = len(tasks)
     aggregate: dict[str, Estimate] = {}
     for metric in METRICS:
         point = float(np.mean([task[metric] for task in points.values()]))
-        boot = _percentiles(point, total[metric] / n)
+        boot = percentiles(point, total[metric] / n)
         # Where a task's outcomes are all alike its resamples show no spread, so the aggregate's resamples
         # lack that task's share of uncertainty. Independent parts add in squares ("MOVER": Zou and Donner,
         # Stat Med 27, 2008).
@@ -257,7 +257,7 @@ def _entropy(name: str, outcomes: TaskOutcomes) -> int:
     return int.from_bytes(digest.digest()[:16], "little")
 
 
-def _percentiles(point: float, resampled: Float64) -> Estimate:
+def percentiles(point: float, resampled: Float64) -> Estimate:
     """Percentile interval and the same moved by the bootstrap's bias: the union, cut to [0, 1], around the
     point."""
     tail = (1 - LEVEL) / 2
@@ -266,7 +266,7 @@ def _percentiles(point: float, resampled: Float64) -> Estimate:
     return Estimate(point, max(0.0, float(min(lo, lo - bias, point))), min(1.0, float(max(hi, hi - bias, point))))
 
 
-def _widened_at_the_ends(point: float, boot: Estimate, n: int) -> Estimate:
+def widened_at_the_ends(point: float, boot: Estimate, n: int) -> Estimate:
     """Where nothing (or everything) succeeded, a bootstrap interval claims [0, 0] or [1, 1]; Wilson's does
     not."""
     if 0 < point < 1 and boot.lo < boot.hi:
@@ -275,7 +275,7 @@ def _widened_at_the_ends(point: float, boot: Estimate, n: int) -> Estimate:
     return Estimate(point, min(lo, boot.lo), max(hi, boot.hi))
 
 
-def _beyond(estimate: Estimate, boot: Estimate) -> Float64:
+def beyond_bootstrap(estimate: Estimate, boot: Estimate) -> Float64:
     """(2,) squared half-widths, below and above, that the interval has beyond its bootstrap part."""
     below = (estimate.value - estimate.lo) ** 2 - (boot.value - boot.lo) ** 2
     above = (estimate.hi - estimate.value) ** 2 - (boot.hi - boot.value) ** 2

@@ -1,0 +1,247 @@
+"""What the leaderboard's page shows, as plain data: `leaderboard.json`, and the same inside `site/index.html`.
+
+Its layout is in `maa_bench.report.board_types`. Pure; the same records give the same data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from maa_bench.metrics import METRICS
+from maa_bench.record import AGGREGATE, MetricSet, RunRecord
+from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
+from maa_bench.report.curve_tables import SETTINGS
+from maa_bench.report.curves import Axis
+from maa_bench.report.order import entries
+from maa_bench.report.tables import (
+    SELECTING,
+    Cell,
+    Measured,
+    group_key,
+    in_order,
+    key_of,
+    method_labels,
+    place,
+    protocol_text,
+)
+from maa_bench.results import CANDIDATES, RECORD
+
+FORMAT = 1
+"""Version of the layout of this data."""
+
+RESULTS = "../../results"
+"""Where the records lie, seen from `leaderboard/site/`. Links assume the repository's own layout, whatever folders a
+page was made from and into, so that the same results give the same bytes everywhere."""
+
+REFERENCES = ("random_seen", "expert")
+"""Controls that are marked beside every value: the floor and the ceiling of `lift`."""
+
+KINDS = ("method", "control", "ceiling")
+"""What a row is. A filter of the page hides methods only."""
+
+LIFT = (
+    "(method - random_seen) / (expert - random_seen), of the aggregate mean: 0 is drawing checkpoints of the training "
+    "tasks, 1 is the expert."
+)
+
+
+def board_data(records: Iterable[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Board:
+    """All records as the page shows them, in the leaderboard's order.
+
+    Args:
+        records: at least one, in any order.
+        lifts: by `key_of` the record; it has none if it is not here, or a text here.
+
+    Raises:
+        RecordError: a condition that names no setting (`curves.families`).
+    """
+    by_key: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=key_of):
+        by_key.setdefault(group_key(record), []).append(record)
+    made = entries([record for group in by_key.values() for record in group])
+    family_of: dict[str, int] = {}
+    for i, entry in enumerate(made):
+        for condition in entry.family.conditions:
+            family_of.setdefault(group_key(condition[0]), i)
+    groups = [_group(in_order(by_key[key]), i, key, lifts or {}) for key, i in family_of.items()]
+    for same in _alike(groups):
+        for group in same:
+            group["protocol"] += f" #{group['id']}"
+    return {
+        "format": FORMAT,
+        "metrics": [{"name": name, "definition": text, "kind": _kind(name)} for name, text in METRICS.items()],
+        "lift": LIFT,
+        "steps_to_success": str(MetricSet.model_fields["steps_to_success"].description),
+        "references": list(REFERENCES),
+        "families": [[_axis(axis) for axis in entry.family.axes] for entry in made],
+        "groups": groups,
+    }
+
+
+def board_json(board: Board) -> str:
+    """As JSON, a group's head and each of its rows on a line of their own, so that a diff shows which row changed."""
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+    head = {key: value for key, value in board.items() if key != "groups"}
+    lines = []
+    for group in board["groups"]:
+        about = {key: value for key, value in group.items() if key != "rows"}
+        rows = ",\n".join(compact(row) for row in group["rows"])
+        lines.append(f'{compact(about)[:-1]},"rows":[\n{rows}\n]}}')
+    return f'{compact(head)[:-1]},"groups":[\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Mapping[str, Cell]) -> Group:
+    """One group, its records `in_order`."""
+    first = records[0]
+    protocol, dataset, suite = first.protocol, first.dataset, first.suite
+    simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
+    about = [
+        ("suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
+        ("trained on", _listed(first.split.train)),
+        ("tested on", _listed(first.split.test)),
+        ("dataset", f"{dataset.id}: {dataset.rows} checkpoints of {dataset.runs} runs ({dataset.producer})"),
+        ("protocol", ", ".join(filter(None, (protocol.name or "without a name", protocol.condition)))),
+        *((name, str(value)) for name, value in protocol.settings().items()),
+    ]
+    return {
+        "id": hashlib.sha256(key.encode()).hexdigest()[:10],
+        "suite": suite.name,
+        "layouts_sha256": suite.layouts_sha256,
+        "split": first.split.name,
+        "dataset": dataset.id,
+        "protocol": protocol.name or protocol_text(first),
+        "condition": protocol.condition,
+        "family": family,
+        "about": about,
+        "settings": protocol.settings(),
+        "tasks": list(first.split.test),
+        "rows": [
+            _row(record, label, _lift(lifts.get(key_of(record))))
+            for record, label in zip(records, method_labels(records), strict=True)
+        ],
+    }
+
+
+def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
+    method, cost, seeds = record.method, record.cost, len(record.seeds.train)
+    one_policy = method.deterministic_candidates
+    steps = record.metrics.aggregate.steps_to_success
+    sets = dict(record.metric_sets())
+    return {
+        "id": key_of(record),
+        "method": method.name,
+        "run_id": record.run_id,
+        "label": label,
+        "kind": KINDS[place(record)[0]],
+        "card": method.model_dump(mode="json", exclude={"name"}),
+        "metrics": {
+            name: None if one_policy and name in SELECTING else _number(sets[AGGREGATE], name) for name in METRICS
+        },
+        "tasks": {
+            name: None if one_policy and name in SELECTING else [_number(sets[t], name) for t in record.split.test]
+            for name in METRICS
+        },
+        "lift": lift,
+        "steps_to_success": None if steps is None else [steps.value, *steps.ci],
+        "cost": {
+            "parameters": cost.parameters,
+            "fit_s": round(cost.seconds.fit / seeds, 3),
+            "adapt_s": round(cost.seconds.generate / seeds, 3),
+            "test_env_steps": None if cost.test_environment_steps is None else cost.test_environment_steps // seeds,
+            "peak_mb": round(cost.peak_mb, 1),
+        },
+        "about": _about_run(record),
+        "files": _files(record),
+    }
+
+
+def _about_run(record: RunRecord) -> list[tuple[str, str]]:
+    environment, seeds = record.environment, record.seeds
+    git = environment.git
+    broken = f"{sum(f.episodes for f in record.failures)} episodes of {len(record.failures)} candidates"
+    return [
+        ("run", record.run_id),
+        ("recorded by", f"maa-bench {record.created_with}"),
+        ("method from", record.method.source),
+        ("training seeds", f"{', '.join(map(str, seeds.train))} (base {seeds.base})"),
+        ("candidates", f"{record.candidates_evaluated} a task and training seed"),
+        ("broken off", broken if record.failures else "nothing"),
+        ("evaluated in", f"{record.cost.seconds.evaluate:.0f} s, {record.cost.environment_steps} environment steps"),
+        ("software", ", ".join([f"python {environment.python}", *_versions(environment.packages)])),
+        ("hardware", f"{environment.cpu}, {environment.cores} cores, GPU: {environment.gpu or 'none'}"),
+        ("platform", f"{environment.platform}, {environment.threads} thread(s) a process"),
+        ("commit", "not from a checkout" if git is None else git.commit + (" (changed since)" if git.dirty else "")),
+        ("weights", record.weights or "not shared"),
+    ]
+
+
+def _versions(packages: Mapping[str, str]) -> list[str]:
+    return [f"{name} {version}" for name, version in sorted(packages.items())]
+
+
+def _files(record: RunRecord) -> list[FileLink]:
+    """The record's files with links; the record itself first, which has no hash of its own."""
+    found: list[FileLink] = [{"name": RECORD, "bytes": 0, "sha256": "", "href": _href(record, RECORD)}]
+    for name, info in sorted(record.files.items()):
+        href = None if name == CANDIDATES else _href(record, name)
+        found.append({"name": name, "bytes": info.bytes, "sha256": info.sha256, "href": href})
+    return found
+
+
+def _href(record: RunRecord, name: str) -> str | None:
+    """A relative link, made of plain names only; null where one is not plain."""
+    parts = (record.method.name, record.run_id, name)
+    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in parts):
+        return None
+    return "/".join((RESULTS, *parts))
+
+
+def _lift(cell: Cell | None) -> Number | None:
+    """Six decimals, as in a record: fewer than the last bits in which two machines' sums differ."""
+    if isinstance(cell, float):
+        return [round(cell, 6)]
+    return [round(x, 6) for x in (cell.value, *cell.ci)] if isinstance(cell, Measured) else None
+
+
+def _number(values: MetricSet, metric: str) -> Number:
+    cell = values[metric]
+    return [cell.value, *cell.ci]
+
+
+def _kind(metric: str) -> str:
+    return "legacy" if metric.startswith("legacy") else "bound" if metric.startswith("oracle") else "result"
+
+
+def _axis(axis: Axis) -> AxisData:
+    return {
+        "setting": axis.setting,
+        "label": SETTINGS.get(axis.setting, axis.setting),
+        "base": axis.base,
+        "values": list(axis.values),
+        "lines": [
+            {"method": line.method, "rows": [None if r is None else key_of(r) for r in line.records]}
+            for line in axis.lines
+        ],
+    }
+
+
+def _alike(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups that their labels do not tell apart: of other layouts, or other settings under one name."""
+
+    def labels(group: Group) -> tuple[str, ...]:
+        return group["suite"], group["split"], group["dataset"], group["protocol"], group["condition"]
+
+    times = Counter(map(labels, groups))
+    return [[group for group in groups if labels(group) == name] for name, count in times.items() if count > 1]
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    return f"{len(tasks)} tasks: {', '.join(tasks)}" if tasks else "nothing"

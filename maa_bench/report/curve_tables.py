@@ -1,0 +1,46 @@
+"""One axis of a protocol as a table: a row a method, a column a value."""
+
+from __future__ import annotations
+
+from maa_bench.record import AGGREGATE
+from maa_bench.report.curves import Axis, Value
+from maa_bench.report.tables import NOTHING, Cell, Table, shown
+
+SETTINGS = {
+    "shots": "prompts of each test task",
+    "prompt_source": "whose trajectories the prompts are",
+    "prompt_noise": "noise on prompts, in standard deviations of each dimension",
+    "dropped_steps": "share of the prompts' steps that are dropped",
+    "prompt_steps": "steps of a prompt that are shown",
+    "action_noise": "noise on actions while prompts were collected, in action units",
+    "test_layouts": "layouts that are tested on",
+    "mass": "bodies' masses, up to this factor",
+    "friction": "contact friction, up to this factor",
+    "damping": "joint damping, up to this factor",
+    "gain": "actuator gain, up to this factor",
+    "candidates": "candidates of each task and training seed",
+    "episodes": "test layouts of each task",
+    "select_episodes": "select layouts of each task",
+}
+"""What a setting is, with its unit; of others, the name has to do."""
+
+BASE_NOTE = "*: the protocol's base, which is a point of every axis"
+GAP_NOTE = f"{NOTHING}: not run"
+
+
+def curve_table(axis: Axis, metric: str = "mean") -> Table:
+    """The aggregate of one metric along an axis, with intervals."""
+    rows: list[tuple[Cell, ...]] = [
+        (line.method, *(NOTHING if record is None else shown(record, metric, AGGREGATE) for record in line.records))
+        for line in axis.lines
+    ]
+    notes = [BASE_NOTE] if axis.base is not None else []
+    if any(record is None for line in axis.lines for record in line.records):
+        notes.append(GAP_NOTE)
+    header = (f"{value_text(value)}{' *' if value == axis.base else ''}" for value in axis.values)
+    return Table(f"{metric} by {axis.setting}", ("method", *header), tuple(rows), tuple(notes))
+
+
+def value_text(value: Value) -> str:
+    """`16`, `0.05`, `expert`."""
+    return value if isinstance(value, str) else f"{value:g}"

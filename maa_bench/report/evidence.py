@@ -1,0 +1,90 @@
+"""What the leaderboard takes from the files beside the records: lifts, scores of runs, and how new candidates are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maa_bench.episodes import EpisodeGrid, outcomes_of_episodes
+from maa_bench.metrics import Float64
+from maa_bench.record import RunRecord
+from maa_bench.report.tables import Cell, Ranged, in_order, key_of, method_labels
+from maa_bench.results import load_candidate_rows, load_episodes
+from maa_bench.stats.joint import lift, mean_of_tasks, resample_together
+
+FLOOR, CEILING = "random_seen", "expert"
+
+
+class Evidence:
+    """Reads a folder of results; each file at most once."""
+
+    def __init__(self, results_dir: Path) -> None:
+        self._results_dir = results_dir
+        self._grids: dict[str, EpisodeGrid] = {}
+
+    def lifts(self, group: Sequence[RunRecord]) -> dict[str, Cell]:
+        """The lift of each record's aggregate mean, by `key_of` the record; none where a control is missing.
+
+        Args:
+            group: records that compare. Where a control stands there twice, its first record in order counts.
+        """
+        ordered = in_order(group)
+        labels = method_labels(ordered)
+        ends = {
+            record.method.name: label
+            for record, label in reversed(list(zip(ordered, labels, strict=True)))
+            if record.method.name in (FLOOR, CEILING)
+        }
+        if len(ends) < 2:
+            return {}
+        grids = {label: self.grid(record) for record, label in zip(ordered, labels, strict=True)}
+        means = {label: mean_of_tasks(tasks) for label, tasks in resample_together(grids).items()}
+        floor, ceiling = means[ends[FLOOR]], means[ends[CEILING]]
+        found: dict[str, Cell] = {}
+        for record, label in zip(ordered, labels, strict=True):
+            by_definition = {ends[FLOOR]: 0.0, ends[CEILING]: 1.0}.get(label)
+            measured = lift(means[label], floor, ceiling)
+            if measured is None:
+                return {}  # The ceiling is not above the floor: there is no scale.
+            if by_definition is not None:
+                found[key_of(record)] = by_definition
+            elif measured.lo is None or measured.hi is None:
+                found[key_of(record)] = measured.value
+            else:
+                found[key_of(record)] = Ranged(measured.value, (measured.lo, measured.hi))
+        return found
+
+    def scores(self, record: RunRecord) -> Float64:
+        """Success of each training seed on each task: (n_seeds, n_tasks) float64."""
+        grid = self.grid(record)
+        return np.stack([grid.tasks[task].success.mean(axis=(1, 2)) for task in record.split.test], axis=1)
+
+    def newness(self, record: RunRecord) -> tuple[Float64, Float64] | None:
+        """Distance to the nearest training checkpoint, and test success, of each candidate: (n_candidates,) each.
+
+        None where no distance was measured.
+        """
+        folder = self._folder(record)
+        table = load_candidate_rows(folder, record)
+        if table is None:
+            return None
+        distance = table.column("train_distance").to_numpy().astype(np.float64)
+        known = ~np.isnan(distance)
+        if not known.any():
+            return None
+        grid = self.grid(record)  # Ordered as the candidates are: by task, training seed, candidate.
+        success = np.concatenate([grid.tasks[task].success.mean(axis=2).ravel() for task in record.split.test])
+        return distance[known], success[known]
+
+    def grid(self, record: RunRecord) -> EpisodeGrid:
+        """The record's outcomes."""
+        folder = self._folder(record)
+        key = str(folder)
+        if key not in self._grids:
+            self._grids[key] = outcomes_of_episodes(load_episodes(folder))
+        return self._grids[key]
+
+    def _folder(self, record: RunRecord) -> Path:
+        return self._results_dir / record.method.name / record.run_id

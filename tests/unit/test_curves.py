@@ -1,0 +1,108 @@
+"""Curves: conditions of one protocol joined along its axes, and of nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from record_samples import sample
+
+from maa_bench.errors import RecordError
+from maa_bench.record import RunRecord, Seeds
+from maa_bench.report.curves import Axis, families
+
+
+def condition(label: str, method: str = "make_an_agent", name: str | None = "few-shot-v1", **changes: Any) -> RunRecord:
+    """A record of one condition: the setting and value that its label names, all else as the base's."""
+    setting, equals, value = label.partition("=")
+    if equals:
+        changes[f"protocol__{setting}"] = value if setting == "prompt_source" else float(value)
+    if setting in ("shots", "prompt_steps"):
+        changes[f"protocol__{setting}"] = int(value)
+    return sample(
+        method,
+        **{"run_id": f"run-{label.replace('=', '-')}", "protocol__name": name, "protocol__condition": label} | changes,
+    )[0]
+
+
+def only(axes: tuple[Axis, ...], setting: str) -> Axis:
+    (axis,) = (a for a in axes if a.setting == setting)
+    return axis
+
+
+def test_the_base_is_a_point_of_every_axis_and_values_are_in_order() -> None:
+    labels = ("shots=10", "prompt_noise=0.2", "base", "shots=1", "prompt_noise=0.1", "prompt_source=partial")
+    records = [condition(label, method) for label in labels for method in ("random_seen", "make_an_agent")]
+    (family,) = families(records)
+    assert family.name == "few-shot-v1"
+    assert [r.protocol.condition for r in family.base] == ["base", "base"]
+    assert [axis.setting for axis in family.axes] == ["shots", "prompt_source", "prompt_noise"]
+    shots = only(family.axes, "shots")
+    assert (shots.values, shots.base) == ((1, 4, 10), 4)
+    assert only(family.axes, "prompt_noise").values == (0.0, 0.1, 0.2)
+    assert only(family.axes, "prompt_source").values == ("expert", "partial"), "the base's word is first"
+    for axis in family.axes:
+        assert [line.method for line in axis.lines] == ["make_an_agent", "random_seen"]
+        for line in axis.lines:
+            assert [r and getattr(r.protocol, axis.setting) for r in line.records] == list(axis.values)
+            assert {r.method.name for r in line.records if r} == {line.method}
+    assert len(family.conditions) == len(labels)
+    assert [r.protocol.condition for r in family.conditions[0]] == ["base", "base"]
+    assert families(records[::-1]) == [family], "whatever order the records come in"
+
+
+def test_a_value_that_was_not_run_is_a_gap() -> None:
+    (family,) = families([condition("base"), condition("base", "expert"), condition("shots=1", "expert")])
+    lines = {line.method: line.records for line in family.axes[0].lines}
+    assert [r is None for r in lines["make_an_agent"]] == [True, False]
+    assert [r is None for r in lines["expert"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "few-shot-v2"},
+        {"suite__layouts_sha256": "b" * 64},
+        {"suite__name": "toy-v2"},
+        {"split__name": "seen"},
+        {"dataset__id": "another"},
+        {"protocol__candidates": 50},
+        {"protocol__mass": 1.5},
+    ],
+)
+def test_points_that_differ_in_anything_else_are_joined_to_no_base(change: dict[str, Any]) -> None:
+    base, point, odd = condition("base"), condition("shots=1"), condition("shots=10", **change)
+    joined, alone = sorted(families([base, point, odd]), key=lambda family: not family.base)
+    assert joined.axes[0].values == (1, 4)
+    assert (alone.base, alone.axes[0].base, alone.axes[0].values) == ((), None, (10,))
+    assert alone.first == odd
+
+
+def test_two_bases_of_one_name_have_families_of_their_own() -> None:
+    small, large = (
+        [condition(label, protocol__candidates=count) for label in ("base", "shots=1")] for count in (4, 16)
+    )
+    made = families([*small, *large])
+    assert sorted(family.first.protocol.candidates for family in made) == [4, 16]
+    for family in made:
+        ((line,),) = (axis.lines for axis in family.axes)
+        assert len({r.protocol.candidates for r in line.records if r}) == 1
+
+
+def test_protocols_without_a_name_have_no_axes() -> None:
+    made = families([condition("", name=None), condition("", name=None, protocol__shots=9)])
+    assert [(family.name, family.axes, len(family.base)) for family in made] == [(None, (), 1)] * 2
+
+
+def test_of_two_records_in_one_place_the_one_of_more_seeds_is_on_the_curve() -> None:
+    few = condition("base", run_id="run-z", seeds=Seeds(train=(0,), base=0))
+    (family,) = families([condition("base"), few, condition("shots=1")])
+    assert [r.run_id for r in family.axes[0].lines[0].records if r] == ["run-shots-1", "run-base"]
+    assert len(family.base) == 2, "the table has both"
+
+
+@pytest.mark.parametrize("label", ["shots", "shoots=1", "=1", "name=x", "nonsense"])
+def test_a_condition_that_names_no_setting_is_an_error(label: str) -> None:
+    record = condition("base", protocol__condition=label)
+    with pytest.raises(RecordError, match=r"run-base.*neither 'base' nor"):
+        families([record])
