@@ -21,15 +21,9 @@ from maa_bench.record import RunRecord
 from maa_bench.report.tables import SELECTING, group_key, method_labels
 from maa_bench.results import RECORD, load_episodes, load_record
 from maa_bench.stats import LEVEL, runs
-from maa_bench.stats.joint import (
-    Difference,
-    Resampled,
-    difference,
-    generator,
-    mean_of_tasks,
-    resample_together,
-)
+from maa_bench.stats.joint import Difference, difference
 from maa_bench.stats.multiple import holm
+from maa_bench.stats.resampling import Resampled, generator, mean_of_tasks, resample
 
 SHOWN = 8
 """Groups that a message lists at most."""
@@ -148,7 +142,8 @@ def compare_runs(chosen: Sequence[Run], metric: str = "mean") -> Comparison:
         said = ", ".join(f"{name} {number}" for name, number in numbers.items())
         raise OptionError(f"--metric {metric} grows with the number of candidates ({said}); compare mean")
     grids = {name: outcomes_of_episodes(load_episodes(run.folder)) for name, run in by_name.items()}
-    tasks = {name: _in_order(parts, records[0]) for name, parts in resample_together(grids, metric).items()}
+    drawn, in_order = resample(grids), records[0].split.test
+    tasks = {name: {task: drawn[name][task][metric] for task in in_order} for name in by_name}
     overall = {name: mean_of_tasks(parts) for name, parts in tasks.items()}
     names = list(combinations(by_name, 2))
     differences = [difference(overall[a], overall[b]) for a, b in names]
@@ -218,10 +213,6 @@ def _improvement(a: str, b: str, x: Float64, y: Float64) -> tuple[float, tuple[f
         return float(runs.probability_of_improvement(x, y)), None
     estimate = runs.interval(generator("improvement", a, b), runs.probability_of_improvement, x, y, whole_runs=True)
     return estimate.value, (estimate.lo, estimate.hi)
-
-
-def _in_order(parts: Mapping[str, Resampled], record: RunRecord) -> dict[str, Resampled]:
-    return {task: parts[task] for task in record.split.test}
 
 
 def _runs_named(name: str, results_dir: Path) -> list[Run]:

@@ -1,6 +1,7 @@
 """Records of older schema versions, brought to this one.
 
-What an older record said stays as it was; what it could not say is made of its episodes, or null.
+What an older record said stays as it was; what it could not say is made of its episodes, or null. Its intervals are
+made again, too: version 1 took the bootstrap's percentiles, which are too narrow where few training seeds differ much.
 """
 
 from __future__ import annotations
@@ -30,5 +31,12 @@ def migrated(raw: dict[str, Any], metrics: Callable[[], dict[str, Any]]) -> dict
 
 
 def _completed(old: Any, made: dict[str, Any]) -> Any:
-    """The old metrics with those that they lack."""
-    return {**made, **old} if isinstance(old, dict) else old
+    """The old metrics with today's intervals, and those that they lack."""
+    if not isinstance(old, dict):
+        return old
+
+    def told(metric: str, value: Any) -> Any:
+        again = made.get(metric)
+        return {**value, "ci": again["ci"]} if isinstance(value, dict) and "ci" in value and again else value
+
+    return {**made, **{metric: told(metric, value) for metric, value in old.items()}}

@@ -15,7 +15,7 @@ from maa_bench.report.board_data import board_data, board_json
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.gallery import FOLDER, KINDS, figures_of
 from maa_bench.report.index import index_page
-from maa_bench.report.long_table import LONG_COLUMNS, long_rows
+from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.order import entries
 from maa_bench.report.paper import paper_tables
 from maa_bench.report.render import csv_text
@@ -25,6 +25,7 @@ from maa_bench.results import FAILURES, RECORD, load_record
 
 INDEX = "index.md"
 TABLE = "table.csv"
+RUNS = "runs.csv"
 PAPER = "table.tex"
 BOARD = "leaderboard.json"
 
@@ -83,10 +84,11 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
         lifts |= evidence.lifts(group)
     drawn = {entry.slug: figures_of(entry, evidence) for entry in made} if figures else {}
     shown = {slug: [name for name in files if name.endswith(".svg")] for slug, files in drawn.items()}
-    rows = [row for entry in made for group in entry.family.conditions for row in long_rows(in_order(group), lifts)]
+    ordered = [record for entry in made for group in entry.family.conditions for record in in_order(group)]
     contents = {
         INDEX: index_page(made, lifts, shown).encode(),
-        TABLE: csv_text([LONG_COLUMNS, *rows]).encode(),
+        TABLE: csv_text([LONG_COLUMNS, *long_rows(ordered, lifts)]).encode(),
+        RUNS: csv_text([RUN_COLUMNS, *run_rows(ordered)]).encode(),
         PAPER: paper_tables(made, lifts, PAPER).encode(),
     }
     board = board_data(records, lifts)

@@ -1,4 +1,7 @@
-"""All numbers of all records as one long table, for whoever makes tables of his own: `table.csv`."""
+"""All numbers of all records, for whoever makes tables of his own: `table.csv` the numbers, `runs.csv` the runs.
+
+What is the same for all numbers of a run stands once, in `runs.csv`: method and run id join the two.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,18 @@ from maa_bench.record import AGGREGATE, ProtocolInfo, RunRecord
 from maa_bench.report.tables import LIFT, SELECTING, Cell, Measured, key_of
 
 LONG_COLUMNS = (
-    "suite", "layouts_sha256", "split", "dataset",
-    *("protocol" if setting == "name" else setting for setting in ProtocolInfo.model_fields),
-    "method", "family", "uses", "run_id", "train_seeds", "policies", "parameters", "fit_s", "adapt_s",
-    "test_env_steps", "peak_mb", "task", "metric", "value", "lo", "hi",
+    "suite", "split", "dataset", "protocol", "condition", "method", "run_id", "task", "metric", "value", "lo", "hi",
 )  # fmt: skip
-"""`layouts_sha256`: its first 12 digits. `protocol` is its name, empty if it has none; then come its condition and
-every setting. `policies`: evaluated a task and training seed. Costs are a training seed's, empty if unknown. `lo` and
-`hi` are empty where there is no interval."""
+"""`protocol` is its name, empty if it has none. `lo` and `hi` are empty where there is no interval."""
+
+_SETTINGS = tuple(setting for setting in ProtocolInfo.model_fields if setting not in ("name", "condition"))
+
+RUN_COLUMNS = (
+    *LONG_COLUMNS[: LONG_COLUMNS.index("task")],
+    "layouts_sha256", *_SETTINGS,
+    "family", "uses", "train_seeds", "policies", "parameters", "fit_s", "adapt_s", "test_env_steps", "peak_mb",
+)  # fmt: skip
+"""`policies`: evaluated a task and training seed. Costs are a training seed's, empty if unknown."""
 
 
 def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> list[tuple[str, ...]]:
@@ -31,7 +38,7 @@ def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = N
     """
     rows = []
     for record in records:
-        about = _about(record)
+        names = _names(record)
         for task, values in record.metric_sets():
             cells: dict[str, Cell] = {
                 metric: values[metric]
@@ -42,7 +49,7 @@ def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = N
                 cells[LIFT] = lifts[key_of(record)]
             if values.steps_to_success is not None:
                 cells["steps_to_success"] = values.steps_to_success
-            rows += [(*about, task, metric, *_numbers(cell)) for metric, cell in cells.items()]
+            rows += [(*names, task, metric, *_numbers(cell)) for metric, cell in cells.items()]
     return rows
 
 
@@ -53,28 +60,34 @@ def _numbers(cell: Cell) -> tuple[str, str, str]:
     return cell if isinstance(cell, str) else f"{cell:.6f}", "", ""
 
 
-def _about(record: RunRecord) -> tuple[str, ...]:
-    method, cost, seeds = record.method, record.cost, len(record.seeds.train)
-    settings = (getattr(record.protocol, setting) for setting in ProtocolInfo.model_fields)
-    steps = cost.test_environment_steps
-    return (
-        record.suite.name,
-        record.suite.layouts_sha256[:12],
-        record.split.name,
-        record.dataset.id,
-        *(_text(value) for value in settings),
-        method.name,
-        method.family,
-        method.uses,
-        record.run_id,
-        str(seeds),
-        str(record.candidates_evaluated),
-        "" if cost.parameters is None else str(cost.parameters),
-        f"{cost.seconds.fit / seeds:.3f}",
-        f"{cost.seconds.generate / seeds:.3f}",
-        "" if steps is None else f"{steps / seeds:.0f}",
-        f"{cost.peak_mb:.1f}",
-    )
+def run_rows(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
+    """One row a record, with `RUN_COLUMNS`; in the order of `records`."""
+    rows = []
+    for record in records:
+        method, cost, seeds = record.method, record.cost, len(record.seeds.train)
+        steps = cost.test_environment_steps
+        row = (
+            *_names(record),
+            record.suite.layouts_sha256,
+            *(_text(getattr(record.protocol, setting)) for setting in _SETTINGS),
+            method.family,
+            method.uses,
+            str(seeds),
+            str(record.candidates_evaluated),
+            "" if cost.parameters is None else str(cost.parameters),
+            f"{cost.seconds.fit / seeds:.3f}",
+            f"{cost.seconds.generate / seeds:.3f}",
+            "" if steps is None else f"{steps / seeds:.0f}",
+            f"{cost.peak_mb:.1f}",
+        )
+        rows.append(row)
+    return rows
+
+
+def _names(record: RunRecord) -> tuple[str, ...]:
+    protocol = record.protocol
+    labels = protocol.name or "", protocol.condition
+    return record.suite.name, record.split.name, record.dataset.id, *labels, record.method.name, record.run_id
 
 
 def _text(value: float | str | None) -> str:

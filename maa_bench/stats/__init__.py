@@ -2,7 +2,9 @@
 
 | module | what it answers |
 |---|---|
-| `single` | what another draw of seeds, candidates and layouts could have given one method |
+| `outcomes` | what a metric is in each of many resamples |
+| `resampling` | what is drawn again, and how far a number may lie from its value |
+| `single` | every metric of one method with its interval |
 | `steps` | the same of the first-success step |
 | `joint` | by how much methods tested alike differ; lift |
 | `runs` | training runs as the unit: interquartile mean, performance profiles, probability of improvement |
@@ -10,30 +12,32 @@
 | `legacy` | what the released code's metric reads on average |
 """
 
-from maa_bench.stats.single import (
+from maa_bench.stats.outcomes import (
     LEVEL,
     RESAMPLES,
     Draws,
     Estimate,
     TaskOutcomes,
     counts,
-    draw,
     draw_seeds,
-    intervals,
     replicates,
     wilson,
 )
+from maa_bench.stats.resampling import Resampled, mean_of_tasks, resample
+from maa_bench.stats.single import intervals
 
 __all__ = [
     "LEVEL",
     "RESAMPLES",
     "Draws",
     "Estimate",
+    "Resampled",
     "TaskOutcomes",
     "counts",
-    "draw",
     "draw_seeds",
     "intervals",
+    "mean_of_tasks",
     "replicates",
+    "resample",
     "wilson",
 ]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maa_bench.metrics import Float64
-from maa_bench.stats.single import LEVEL, RESAMPLES, Estimate
+from maa_bench.stats.outcomes import LEVEL, RESAMPLES, Estimate
 
 Statistic = Callable[..., Float64]
 """From one or more tables (..., n_runs, n_tasks) to (...)."""

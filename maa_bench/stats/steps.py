@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.metrics import Float64
-from maa_bench.stats.single import LEVEL, RESAMPLES, Estimate, counts, draw_seeds
+from maa_bench.stats.outcomes import LEVEL, RESAMPLES, Estimate, counts, draw_seeds
 
 Int = npt.NDArray[np.int64]
 

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from synthetic import Model, Outcomes
 
 from maa_bench.metrics import Float64
-from maa_bench.stats import intervals, runs
-from maa_bench.stats.joint import difference, lift, mean_of_tasks, resample_together
+from maa_bench.stats import mean_of_tasks, resample, runs
+from maa_bench.stats.joint import difference, lift
+from maa_bench.stats.single import estimate
 
 RESAMPLES = 300
 ADVANTAGE = (0.0, -1.0, 3.0)  # A method, the floor, the ceiling.
@@ -50,9 +51,12 @@ def coverage(of: Model, benchmarks: int) -> dict[str, float]:
     held: Counter[str] = Counter()
     for _ in range(benchmarks):
         tables = dict(zip(("method", "floor", "ceiling"), of.draw(rng), strict=True))
-        record = intervals(tables["method"].tasks, RESAMPLES)[1]["mean"]
-        held["mean"] += record.lo <= truth <= record.hi
-        drawn = {k: mean_of_tasks(v) for k, v in resample_together(tables, "mean", RESAMPLES).items()}
+        drawn = {
+            name: mean_of_tasks({task: of["mean"] for task, of in tasks.items()})
+            for name, tasks in resample(tables, RESAMPLES).items()
+        }
+        alone = estimate(drawn["method"])
+        held["mean"] += alone.lo <= truth <= alone.hi
         apart = difference(drawn["method"], drawn["floor"])
         held["difference"] += apart.lo <= truth - floor <= apart.hi
         share = lift(drawn["method"], drawn["floor"], drawn["ceiling"])

@@ -138,7 +138,7 @@ def test_same_results_same_bytes(results: Path, tmp_path: Path, figures: bool) -
     assert made(again, tmp_path / "two") == before
     stems = ("profiles-toy-v1-unseen-unnamed", "cost-toy-v1-unseen-unnamed", "curves-toy-v1-unseen-few-shot-v1")
     drawn = {f"figures/{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")}
-    tables = {"index.md", "table.csv", "table.tex", "leaderboard.json", "site/index.html"}
+    tables = {"index.md", "table.csv", "runs.csv", "table.tex", "leaderboard.json", "site/index.html"}
     assert set(before) == {*tables, *(drawn if figures else ())}
     shown = set(re.findall(r"\]\((figures/[^)]+)\)", before["index.md"].decode()))
     assert shown == {name for name in drawn if figures and name.endswith("svg")}

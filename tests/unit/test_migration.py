@@ -24,7 +24,9 @@ def test_a_record_of_version_1_loads_and_says_what_it_said() -> None:
     again = record.model_dump(mode="json")
     for task, values in raw["metrics"]["tasks"].items():
         for metric, value in values.items():
-            assert again["metrics"]["tasks"][task][metric] == value
+            told = again["metrics"]["tasks"][task][metric]
+            assert told["value"] == value["value"]
+            assert told["ci"][0] <= value["value"] <= told["ci"][1]
     for key in ("method", "suite", "split", "dataset", "protocol", "seeds", "environment", "cost", "files"):
         told = raw[key]
         assert {name: again[key][name] for name in told} == told

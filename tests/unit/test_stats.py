@@ -7,11 +7,11 @@ import random
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from synthetic import Model
+from synthetic import Model, Outcomes
 
 from maa_bench import stats
 from maa_bench.metrics import METRICS, all_metrics, legacy_best, legacy_top5, legacy_top_k
-from maa_bench.stats import Draws, Estimate, TaskOutcomes, intervals, replicates, wilson
+from maa_bench.stats import Draws, Estimate, TaskOutcomes, intervals, replicates, resample, wilson
 
 
 def benchmark(
@@ -124,24 +124,33 @@ def test_a_seed_that_differs_widens_the_aggregate_not_only_the_task() -> None:
 def test_variance_between_few_seeds_is_unbiased() -> None:
     """Three seeds that read 0, 1, 1: their mean has the estimated variance s^2 / 3 = 1 / 9."""
     success = np.stack([np.full((5, 5), value, dtype=bool) for value in (0, 1, 1)])
-    outcomes = TaskOutcomes(success, success)
-    drawn = stats.draw(np.random.default_rng(0), outcomes, stats.draw_seeds(3, 20_000))
-    assert replicates(outcomes, drawn)["mean"].var() == pytest.approx(1 / 9, rel=0.03)
+    table = Outcomes((0, 1, 2), {"t": TaskOutcomes(success, success)})
+    assert resample({"m": table}, 20_000)["m"]["t"]["mean"].drawn.var() == pytest.approx(1 / 9, rel=0.03)
+
+
+def test_few_seeds_that_differ_have_students_interval() -> None:
+    """Nothing but the seed matters: the interval is the t-test's, with S - 1 degrees of freedom."""
+    shares = [0.3, 0.45, 0.5, 0.35]
+    rows = np.arange(20) < np.array(shares)[:, None] * 20
+    table = np.broadcast_to(rows[:, :, None], (4, 20, 6))
+    got = intervals({"t": TaskOutcomes(table, table)}, 20_000)[0]["t"]["mean"]
+    lo, hi = scipy_stats.ttest_1samp(shares, 0).confidence_interval()
+    assert (got.lo, got.hi) == pytest.approx((lo, hi), abs=0.004)
 
 
 def test_outcomes_all_alike_get_the_wilson_interval() -> None:
     for value, layouts, candidates, n in ((1, 50, 30, 30), (0, 12, 30, 12), (1, 50, 1, 50)):
         success = np.full((3, candidates, layouts), value, dtype=bool)
         estimate = intervals({"t": TaskOutcomes(success, success)}, 100)[0]["t"]["mean"]
-        assert (estimate.lo, estimate.hi) == wilson(value * n, n)
+        assert (estimate.lo, estimate.hi) == pytest.approx(wilson(value * n, n), abs=1e-12)
         assert estimate.value == value
 
 
 def test_effective_n_of_the_other_metrics() -> None:
     success = np.ones((2, 30, 50), dtype=bool)
     values = intervals({"t": TaskOutcomes(success, success)}, 100)[0]["t"]
-    assert values["qualified_rate"].lo == wilson(30, 30)[0]
-    assert values["legacy_top5"].lo == wilson(2, 2)[0]
+    assert values["qualified_rate"].lo == pytest.approx(wilson(30, 30)[0], abs=1e-12)
+    assert values["legacy_top5"].lo == pytest.approx(wilson(2, 2)[0], abs=1e-12)
 
 
 def test_aggregate_of_tasks_all_alike_is_not_certain() -> None:

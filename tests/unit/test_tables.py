@@ -13,7 +13,7 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.report.long_table import LONG_COLUMNS, long_rows
+from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
     LIFT,
@@ -292,18 +292,20 @@ def test_long_rows_hold_every_number_of_every_record() -> None:
     (row,) = [r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", "aggregate", "mean")]
     assert float(row["value"]) == made[1].metrics.aggregate.mean.value
     assert row["dataset"] == "toy-distill-1a2b"
-    assert row["train_seeds"] == "2"
+    run = dict(zip(RUN_COLUMNS, run_rows(made)[1], strict=True))
+    assert {name: run[name] for name in LONG_COLUMNS[:7]} == {name: row[name] for name in LONG_COLUMNS[:7]}
+    assert run["train_seeds"] == "2"
     seconds = made[1].cost.seconds
-    assert (float(row["fit_s"]), float(row["adapt_s"])) == (seconds.fit / 2, seconds.generate / 2)
+    assert (float(run["fit_s"]), float(run["adapt_s"])) == (seconds.fit / 2, seconds.generate / 2)
 
 
-def test_long_rows_hold_every_setting() -> None:
+def test_run_rows_hold_every_setting() -> None:
     labels = {"protocol__name": "noisy-v1", "protocol__condition": "prompt_noise=0.1", "protocol__prompt_noise": 0.1}
     for changes, expected in (
         (labels, ("noisy-v1", "prompt_noise=0.1", "0.1")),
         ({}, ("", "", "0")),
     ):
-        row = dict(zip(LONG_COLUMNS, long_rows([sample(**changes)[0]])[0], strict=True))
+        row = dict(zip(RUN_COLUMNS, run_rows([sample(**changes)[0]])[0], strict=True))
         assert (row["protocol"], row["condition"], row["prompt_noise"]) == expected
         assert (row["shots"], row["prompt_source"], row["prompt_steps"], row["mass"]) == ("4", "expert", "60", "1")
 
@@ -312,7 +314,8 @@ def test_long_rows_never_put_one_policy_beside_a_choice_of_many() -> None:
     (one,) = [sample("the_one", method__deterministic_candidates=True)[0]]
     rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows([one])]
     assert {row["metric"] for row in rows} == {"mean", "qualified_rate", "steps_to_success"}
-    assert {(row["policies"], row["parameters"]) for row in rows} == {("1", "")}
+    run = dict(zip(RUN_COLUMNS, run_rows([one])[0], strict=True))
+    assert (run["policies"], run["parameters"]) == ("1", "")
 
 
 @pytest.mark.parametrize("width", [40, 79, 80, 90, 100, 200])
