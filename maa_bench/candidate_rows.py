@@ -6,6 +6,7 @@ The hash ties a result to the parameters that gave it; the distances say how new
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,9 @@ def check_candidate_table(record: RunRecord, table: pa.Table) -> pa.Table:
         RecordError: it has others.
     """
     table = conform(table, CANDIDATE_COLUMNS, "candidates")
+    count = len(record.split.test) * len(record.seeds.train) * record.candidates_evaluated
+    if table.num_rows != count:
+        raise RecordError(f"candidates: {table.num_rows} rows are not the {count} candidates of the record")
     wanted = [
         (task, seed, i)
         for task in record.split.test
@@ -110,5 +114,12 @@ def check_candidate_table(record: RunRecord, table: pa.Table) -> pa.Table:
     ]
     found = list(zip(*(table.column(name).to_pylist() for name in ("task", "train_seed", "candidate")), strict=True))
     if found != wanted:
-        raise RecordError(f"candidates: {len(found)} rows are not the {len(wanted)} candidates of the record, in order")
+        raise RecordError(f"candidates: {count} rows are not the {count} candidates of the record, in order")
+    for text in table.column("sha256").to_pylist():
+        if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
+            raise RecordError(f"candidates: sha256 {text!r} is none")
+    for name in DISTANCES:
+        values = table.column(name).drop_null().to_numpy()
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise RecordError(f"candidates: column {name!r} must be numbers of 0 or more")
     return table

@@ -6,6 +6,7 @@ into the arrays that `maa_bench.stats` takes. pyarrow is imported when a table i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Int = npt.NDArray[np.int64]
 
 LAYOUT_SETS = ("select", "test")
+_SPARSEST = 1000
+"""Cells of a task's grid for each row that there is; a grid that lacks more is refused without being made."""
 
 
 EPISODE_COLUMNS = (
@@ -184,6 +187,12 @@ def _grid(task: str, layout_set: str, keys: dict[str, Int], first: Int) -> _Part
     columns = [keys["train_seed"], keys["candidate"], keys["layout"]]
     levels, positions = zip(*(np.unique(c, return_inverse=True) for c in columns), strict=True)
     shape = tuple(len(level) for level in levels)
+    cells = math.prod(shape)
+    if cells > _SPARSEST * len(first):  # not to be made, and no use in naming what is missing
+        what = "training seeds, {} candidates and {} layouts".format(*shape[1:])
+        raise RecordError(
+            f"episodes: task {task!r} has {len(first)} {layout_set} rows for {shape[0]} {what}, which would be {cells}"
+        )
     flat = np.ravel_multi_index(positions, shape)
     times = np.bincount(flat, minlength=int(np.prod(shape)))
     if not (times == 1).all():

@@ -61,10 +61,10 @@ class OptionError(MaaBenchError, ValueError):
     """An argument of a Gymnasium environment is unknown or out of range; a `ValueError` too, as is usual there."""
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = LONGEST) -> str:
     """A stranger's words, fit for a line of ours: no line breaks, and not endless."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+    return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

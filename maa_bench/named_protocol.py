@@ -6,15 +6,20 @@ A released protocol is never edited; a change makes a `-v2` beside it.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from maa_bench.errors import ProtocolError, did_you_mean
+from maa_bench.errors import ProtocolError, did_you_mean, one_line
 from maa_bench.protocol import LABELS, Protocol, flag
+from maa_bench.untrusted import read_limited, toml_table
+
+MAX_TOML = 100_000
+"""Bytes of a protocol's file."""
+MAX_LINE = 1500
+"""Characters of what is wrong with it; it may list all settings."""
 
 BASE = "base"
 """The condition that belongs to every axis."""
@@ -145,12 +150,15 @@ def load_protocol(name_or_path: str) -> NamedProtocol:
             raise ProtocolError(f"unknown protocol {name_or_path!r}.{did_you_mean(name_or_path, list_protocols())}")
         path = _folder() / f"{name_or_path}.toml"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = toml_table(read_limited(path, MAX_TOML))
     except OSError as error:
-        raise ProtocolError(f"cannot read protocol file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"{path} is not valid TOML: {error}") from None
-    protocol = _parse(data, path)
+        raise ProtocolError(one_line(f"cannot read protocol file {path}: {error.strerror}")) from None
+    except ValueError as error:
+        raise ProtocolError(f"{path} is not valid TOML: {one_line(str(error))}") from None
+    try:
+        protocol = _parse(data, path)
+    except ProtocolError as error:
+        raise ProtocolError(one_line(str(error), MAX_LINE)) from None
     if own and protocol.name in list_protocols() and protocol != load_protocol(protocol.name):
         raise ProtocolError(f"{path}: {protocol.name!r} is a protocol of the package, with other values: name it anew")
     return protocol

@@ -28,10 +28,39 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Six decimals: fewer than the last bits in which two machines' sums differ, so that records keep the same
 # bytes.
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda x: round(x, 6))]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+# Whole numbers as far as every reader of JSON has them exactly.
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Of a method, suite, split, task or protocol: it may name a file or a folder."""
+# Words of strangers: no characters that command a terminal, or that turn the direction in which text is read.
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$")]
+HubId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[A-Za-z0-9._-]{1,64})?$")
+]
 Factor = Annotated[float, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
+
+FILES = ("episodes.parquet", "candidates.parquet", "candidates.safetensors")
+"""What may lie beside a record."""
+
+
+def _packages(versions: dict[str, str]) -> dict[str, str]:
+    for name in versions:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(f"{name!r} is no package's name")
+    return versions
+
+
+def _files(files: dict[str, FileInfo]) -> dict[str, FileInfo]:
+    for name in files:
+        if name not in FILES:
+            raise ValueError(f"{name!r} is no plain file name of a record's: {', '.join(FILES)}")
+    return files
+
+
+Versions = Annotated[dict[str, Text], AfterValidator(_packages)]
 
 
 class _Model(BaseModel):
@@ -104,19 +133,19 @@ class Metrics(_Model):
 class MethodInfo(_Model):
     """The method's card, and where the method came from."""
 
-    name: str = Field(min_length=1, description="Registry name.")
-    family: str = Field(description="`generator`, `hypernetwork`, `multi-task`, `meta`, `control` or `ceiling`.")
-    summary: str = Field(description="One sentence.")
-    trained_on: str = Field(description="`seen` (the split's training tasks) or `nothing`.")
+    name: Name = Field(description="Registry name.")
+    family: Text = Field(description="`generator`, `hypernetwork`, `multi-task`, `meta`, `control` or `ceiling`.")
+    summary: Text = Field(description="One sentence.")
+    trained_on: Text = Field(description="`seen` (the split's training tasks) or `nothing`.")
     uses: Literal["prompts", "prompts+rewards", "test_checkpoints", "scripted_expert", "nothing"] = Field(
         description="What the method looks at on a test task."
     )
-    citation: str = Field(description="Paper or repository; empty for controls.")
+    citation: Text = Field(description="Paper or repository; empty for controls.")
     deterministic_candidates: bool = Field(
         description="Whether all its candidates are the same agent; then one is evaluated."
     )
-    source: str = Field(min_length=1, description="Distribution name and version, or module path.")
-    pretrained_on: tuple[str, ...] = Field(
+    source: Text = Field(min_length=1, description="Distribution name and version, or module path.")
+    pretrained_on: tuple[Text, ...] = Field(
         default=(), description="Tasks that the method learned from elsewhere, beside the split's training tasks."
     )
 
@@ -129,8 +158,8 @@ class MethodInfo(_Model):
 class SuiteInfo(_Model):
     """The suite, pinned."""
 
-    name: str = Field(min_length=1, description="Suite name with version, e.g. `metaworld-v1`.")
-    simulator_versions: dict[str, str] = Field(
+    name: Name = Field(description="Suite name with version, e.g. `metaworld-v1`.")
+    simulator_versions: Versions = Field(
         description="Versions of the simulator's packages that the suite was frozen with, by package."
     )
     layouts_sha256: Sha256 = Field(description="SHA-256 of the suite's frozen layouts.")
@@ -139,21 +168,21 @@ class SuiteInfo(_Model):
 class SplitInfo(_Model):
     """Which tasks a method learned from and which it was tested on."""
 
-    name: str = Field(min_length=1, description="Split name, e.g. `unseen`.")
-    train: tuple[str, ...] = Field(description="Training tasks, in the suite's order.")
-    test: tuple[str, ...] = Field(min_length=1, description="Test tasks, in the suite's order.")
+    name: Name = Field(description="Split name, e.g. `unseen`.")
+    train: tuple[Name, ...] = Field(description="Training tasks, in the suite's order.")
+    test: tuple[Name, ...] = Field(min_length=1, description="Test tasks, in the suite's order.")
 
 
 class DatasetInfo(_Model):
     """The checkpoint dataset that the method was fitted on."""
 
-    id: str = Field(
+    id: Text = Field(
         min_length=1,
         description="Address of the dataset: hash of everything that it is built from; of one that was given "
         "(`--dataset`), followed by a hash of its content.",
     )
     content_sha256: Sha256 = Field(description="Digest of the dataset's shards as they were built.")
-    producer: str = Field(description="What made the checkpoints, e.g. `distill` or `sac`.")
+    producer: Text = Field(description="What made the checkpoints, e.g. `distill` or `sac`.")
     rows: Count = Field(description="Number of checkpoints.")
     runs: Count = Field(description="Number of training runs that the checkpoints come from.")
 
@@ -161,10 +190,10 @@ class DatasetInfo(_Model):
 class ProtocolInfo(_Model):
     """How the method was asked and tested. Records of different protocols are never put in one table."""
 
-    name: str | None = Field(
+    name: Name | None = Field(
         default=None, description="The named protocol that this is a condition of, e.g. `noisy-v1`; null if of none."
     )
-    condition: str = Field(
+    condition: Text = Field(
         default="",
         description="Which of its conditions: `base`, or the setting that differs from it, e.g. `prompt_noise=0.1`.",
     )
@@ -177,8 +206,8 @@ class ProtocolInfo(_Model):
     episodes: Positive = Field(description="Test layouts that each candidate is run on, one episode each.")
     select_episodes: Count = Field(description="Select layouts that each candidate is run on.")
     horizon: Positive = Field(description="Steps after which an episode ends.")
-    success_rule: str = Field(description="When an episode counts as a success.")
-    prompt_source: str = Field(description="Whose trajectories the prompts are: `trained`, `partial` or `expert`.")
+    success_rule: Text = Field(description="When an episode counts as a success.")
+    prompt_source: Text = Field(description="Whose trajectories the prompts are: `trained`, `partial` or `expert`.")
     prompt_noise: float = Field(
         default=0, ge=0, description="Gaussian noise on prompts, in standard deviations of each dimension."
     )
@@ -205,8 +234,8 @@ class ProtocolInfo(_Model):
 class Seeds(_Model):
     """All randomness of the run."""
 
-    train: tuple[int, ...] = Field(min_length=1, description="Training seeds; each is one fit and its candidates.")
-    base: int = Field(description="The seed that every other random stream is derived from.")
+    train: tuple[Seed, ...] = Field(min_length=1, description="Training seeds; each is one fit and its candidates.")
+    base: Seed = Field(description="The seed that every other random stream is derived from.")
 
 
 class GitInfo(_Model):
@@ -221,15 +250,15 @@ class GitInfo(_Model):
 class Environment(_Model):
     """The machine and the software."""
 
-    python: str = Field(description="Python version.")
-    packages: dict[str, str] = Field(description="Versions of the packages that can change a number.")
-    platform: str = Field(description="Operating system, kernel and architecture.")
-    cpu: str = Field(description="CPU model.")
+    python: Text = Field(description="Python version.")
+    packages: Versions = Field(description="Versions of the packages that can change a number.")
+    platform: Text = Field(description="Operating system, kernel and architecture.")
+    cpu: Text = Field(description="CPU model.")
     cores: Positive = Field(description="CPU cores that the process may use.")
-    gpu: str | None = Field(description="GPU model, or null where none was used.")
+    gpu: Text | None = Field(description="GPU model, or null where none was used.")
     threads: Positive = Field(description="Threads a process uses for linear algebra.")
     git: GitInfo | None = Field(description="Null when not run from a checkout.")
-    mujoco_gl: str | None = Field(description="The environment variable MUJOCO_GL, or null.")
+    mujoco_gl: Text | None = Field(description="The environment variable MUJOCO_GL, or null.")
 
 
 class StageSeconds(_Model):
@@ -270,11 +299,11 @@ class Cost(_Model):
 class Failure(_Model):
     """A candidate some of whose episodes broke off. Each such episode counts as unsuccessful."""
 
-    task: str = Field(description="Task name.")
-    train_seed: int = Field(description="Training seed.")
+    task: Name = Field(description="Task name.")
+    train_seed: Seed = Field(description="Training seed.")
     candidate: Count = Field(description="Index of the candidate.")
     episodes: Positive = Field(description="Episodes of it that broke off, on select and test layouts.")
-    reason: str = Field(description="Why, for the first of them.")
+    reason: Text = Field(description="Why, for the first of them.")
 
 
 class FileInfo(_Model):
@@ -290,7 +319,7 @@ class RunRecord(_Model):
 
     schema_version: Literal[2] = Field(default=2, description="Version of this schema: 2.")
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name of the record's folder.")
-    created_with: str = Field(description="Version of maa-bench that wrote the record.")
+    created_with: Text = Field(description="Version of maa-bench that wrote the record.")
     method: MethodInfo = Field(description="The method's card and source.")
     suite: SuiteInfo = Field(description="The suite and its layouts.")
     split: SplitInfo = Field(description="Training and test tasks.")
@@ -304,14 +333,16 @@ class RunRecord(_Model):
         default=(),
         description="Candidates that raised, hung, gave actions that are no numbers, or made the simulation diverge.",
     )
-    files: dict[str, FileInfo] = Field(
+    files: Annotated[dict[str, FileInfo], AfterValidator(_files)] = Field(
         default_factory=dict,
         description="Files beside the record, by name; filled in when the record is written. "
         "`episodes.parquet` is always there, `candidates.parquet` too, but for records of schema version 1; "
         "`candidates.safetensors` may be listed, but git ignores it, so a checkout may lack it.",
     )
-    weights: str | None = Field(
-        default=None, description="Hugging Face Hub dataset that holds `candidates.safetensors`; null if none does."
+    weights: HubId | None = Field(
+        default=None,
+        description="Hugging Face Hub dataset that holds `candidates.safetensors`, as `user/name` or "
+        "`user/name@revision` (docs/submitting.md says where in it); null if none does.",
     )
 
     @model_validator(mode="after")

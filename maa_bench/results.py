@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,10 @@ from maa_bench.environment import environment_info
 from maa_bench.episodes import (
     EPISODE_COLUMNS,
     EpisodeGrid,
-    conform,
     outcomes_of_episodes,
     sorted_episodes,
 )
-from maa_bench.errors import RecordError, did_you_mean
+from maa_bench.errors import RecordError, did_you_mean, one_line
 from maa_bench.files import sha256_of, whole_folder, write_bytes
 from maa_bench.metrics import METRICS
 from maa_bench.migration import migrated
@@ -53,6 +52,8 @@ from maa_bench.record import (
 )
 from maa_bench.stats import Estimate, intervals
 from maa_bench.stats.steps import steps_to_success
+from maa_bench.table_columns import read_table
+from maa_bench.untrusted import json_object, read_limited
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,6 +99,8 @@ __all__ = [
 ]
 
 RECORD = "record.json"
+MAX_RECORD = 5_000_000
+"""Bytes of it: fifty tasks have some tens of thousands."""
 EPISODES = "episodes.parquet"
 CANDIDATE_ROWS = "candidates.parquet"
 CANDIDATES = "candidates.safetensors"
@@ -166,9 +169,14 @@ def write_record(
             write_bytes(temporary / name, data)
             files[name] = FileInfo(sha256=sha256_of(temporary / name), bytes=len(data), rows=rows.get(name))
         record = record.model_copy(update={"files": files})
-        text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, allow_nan=False)
-        write_bytes(temporary / RECORD, (text + "\n").encode())
+        write_bytes(temporary / RECORD, record_bytes(record))
     return record
+
+
+def record_bytes(record: RunRecord) -> bytes:
+    """A record as `record.json` has it."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def load_record(folder: str | Path) -> RunRecord:
@@ -183,8 +191,6 @@ def load_record(folder: str | Path) -> RunRecord:
     if EPISODES not in record.files:
         raise RecordError(f"{path}: 'files' does not list {EPISODES}")
     for name, info in record.files.items():
-        if Path(name).name != name:
-            raise RecordError(f"{path}: 'files' lists {name!r}, which is no plain file name")
         file = folder / name
         if not file.is_file():
             if name == CANDIDATES:  # Not committed; the record keeps its hash.
@@ -197,14 +203,7 @@ def load_record(folder: str | Path) -> RunRecord:
 
 def load_episodes(folder: Path) -> pa.Table:
     """The episode rows of a record, in file order, with the columns of `EPISODE_SCHEMA`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / EPISODES
-    try:
-        return conform(pq.read_table(path))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RecordError(f"{path}: cannot be read as Parquet: {error}") from error
+    return read_table(folder / EPISODES, EPISODE_COLUMNS, "episodes")
 
 
 def load_candidate_rows(folder: Path, record: RunRecord) -> pa.Table | None:
@@ -213,16 +212,10 @@ def load_candidate_rows(folder: Path, record: RunRecord) -> pa.Table | None:
     Raises:
         RecordError: the file cannot be read, or does not hold the record's candidates.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if CANDIDATE_ROWS not in record.files:
         return None
     path = folder / CANDIDATE_ROWS
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RecordError(f"{path}: cannot be read as Parquet: {error}") from error
+    table = read_table(path, CANDIDATE_COLUMNS, "candidates")
     try:
         return check_candidate_table(record, table)
     except RecordError as error:
@@ -322,36 +315,31 @@ def parse_record(path: Path) -> RunRecord:
         RecordError: one line that names the file and what is wrong with it.
     """
 
-    def refuse(constant: str) -> NoReturn:
-        raise RecordError(f"{path}: {constant} is not allowed; every number must be finite")
-
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text, parse_constant=refuse)
+        data = read_limited(path, MAX_RECORD)
+        raw = json_object(data)
     except FileNotFoundError as error:
         raise RecordError(f"{path}: the file is missing") from error
-    except UnicodeDecodeError as error:
-        raise RecordError(f"{path}: not UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path}: truncated or no JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise RecordError(f"{path}: a record is a JSON object, not a {type(raw).__name__}")
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from error
     version = raw.get("schema_version")
     if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
-        raise RecordError(f"{path}: schema_version is {version!r}; this version of maa-bench reads 1, {SCHEMA_VERSION}")
+        raise RecordError(
+            f"{path}: schema_version is {one_line(repr(version))}; this version of maa-bench reads 1, {SCHEMA_VERSION}"
+        )
     if version == 1:
-        text = json.dumps(migrated(raw, lambda: _metrics_beside(path)))
+        data = json.dumps(migrated(raw, lambda: _metrics_beside(path))).encode()
     try:
-        return RunRecord.model_validate_json(text, strict=True)
+        return RunRecord.model_validate_json(data, strict=True)
     except ValidationError as error:
-        raise RecordError(f"{path}: {_one_line(error)}") from error
+        raise RecordError(f"{path}: {one_line(_first_error(error))}") from error
 
 
 def _metrics_beside(record: Path) -> dict[str, Any]:
     return metrics_of_episodes(load_episodes(record.parent)).model_dump(mode="json")
 
 
-def _one_line(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     """The first error of a validation, in words."""
     first = error.errors()[0]
     *parents, last = first["loc"] or ("record",)

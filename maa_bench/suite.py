@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import tomllib
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -20,14 +21,24 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.errors import SpecError, SuiteError, did_you_mean
+from maa_bench.errors import SpecError, SuiteError, did_you_mean, one_line
 from maa_bench.policy import PolicySpec
+from maa_bench.untrusted import read_limited, toml_table
 
 DEFAULT_SUITE = "metaworld-v2"
 """What verbs and functions take where no suite is named."""
 
 LAYOUT_SETS = ("train", "select", "test")
 """train: collects data and prompts; select: may choose between candidates; test: is only ever reported."""
+
+MAX_TOML, MAX_LAYOUTS = 1_000_000, 100_000_000
+"""Bytes of a suite's two files, the second also when decompressed."""
+MAX_NUMBER = 1_000_000
+"""Of steps, layouts, inputs, outputs."""
+MAX_LINE = 1500
+"""Characters of what is wrong with a suite; it may list the names of all its tasks."""
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, KeyError, SyntaxError, tokenize.TokenError)
+"""What reading a damaged .npz raises beside what one expects."""
 
 Scale = Literal["small", "paper"]
 """Sizes of datasets and methods: what a laptop does in minutes, or what was published."""
@@ -195,12 +206,15 @@ def load_suite(name_or_path: str) -> Suite:
             raise SuiteError(f"unknown suite {name_or_path!r}.{did_you_mean(name_or_path, list_suites())}")
         path = _suite_folder() / f"{name_or_path}.toml"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = toml_table(read_limited(path, MAX_TOML))
     except OSError as error:
-        raise SuiteError(f"cannot read suite file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path} is not valid TOML: {error}") from None
-    return _parse_suite(data, path, name_or_path)
+        raise SuiteError(one_line(f"cannot read suite file {path}: {error.strerror}")) from None
+    except ValueError as error:
+        raise SuiteError(f"{path} is not valid TOML: {one_line(str(error))}") from None
+    try:
+        return _parse_suite(data, path, name_or_path)
+    except SuiteError as error:
+        raise SuiteError(one_line(str(error), MAX_LINE)) from None
 
 
 def _suite_folder() -> Path:
@@ -231,8 +245,9 @@ class _Table:
 
     def positive(self, key: str) -> int:
         value: int = self.get(key, int)
-        if value < 1:
-            raise SuiteError(f"{self._path}: {self._full(key)!r} must be at least 1, not {value}")
+        if not 1 <= value <= MAX_NUMBER:
+            what = "at least 1" if value < 1 else f"at most {MAX_NUMBER}"
+            raise SuiteError(f"{self._path}: {self._full(key)!r} must be {what}, not {value}")
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -256,10 +271,13 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
     layouts = _Table(top.get("layouts", dict), "layouts", path, ("file", "sha256", *LAYOUT_SETS))
     if top.get("success", str) != "any-step":
         raise SuiteError(f"{path}: 'success' must be 'any-step'")
+    hidden = tuple(policy.get("hidden", list))
+    if not all(type(size) is int and size <= MAX_NUMBER for size in hidden):
+        raise SuiteError(f"{path}: 'policy.hidden' must be whole numbers of at most {MAX_NUMBER}")
     try:
         spec = PolicySpec(
             policy.positive("obs_dim"),
-            tuple(policy.get("hidden", list)),
+            hidden,
             policy.positive("action_dim"),
             tuple(policy.get("activations", list)),
         )
@@ -271,7 +289,7 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
     splits = {name: _parse_split(name, table, tasks, path) for name, table in top.get("splits", dict).items()}
     datasets = _parse_datasets(top.get("datasets", dict, {}), tasks, splits, path)
     file = layouts.get("file", str)
-    if Path(file).name != file:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", file):
         raise SuiteError(f"{path}: 'layouts.file' must be a file name beside the suite, not {file!r}")
     for what in (top.get("name", str), *tasks, *splits, *datasets):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", what):  # they name files and folders
@@ -364,7 +382,9 @@ def _parse_dataset(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]
 def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
     path = suite.layout_path
     try:
-        raw = path.read_bytes()
+        raw = read_limited(path, MAX_LAYOUTS)
+    except ValueError as error:
+        raise SuiteError(f"cannot read layouts of suite {suite.name}: {path}: {error}") from None
     except OSError as error:
         raise SuiteError(f"cannot read layouts of suite {suite.name}: {path}: {error.strerror}") from None
     digest = hashlib.sha256(raw).hexdigest()
@@ -373,7 +393,10 @@ def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
             f"{path} has SHA-256 {digest[:12]}..., but suite {suite.name} was frozen with "
             f"{suite.layouts_sha256[:12]}...: restore the file or name a new suite version"
         )
-    return _parse_layouts(raw, path, tuple(suite.tasks), tuple(suite.layout_counts.items()))
+    try:
+        return _parse_layouts(raw, path, tuple(suite.tasks), tuple(suite.layout_counts.items()))
+    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, RuntimeError, *BROKEN_ARCHIVE) as error:
+        raise SuiteError(f"{path} cannot be read: {type(error).__name__}: {one_line(str(error))}") from None
 
 
 @lru_cache(maxsize=4)  # every job loads its suite; an altered file is another `raw`
@@ -383,6 +406,9 @@ def _parse_layouts(
     layouts: dict[str, npt.NDArray[np.float64]] = {}
     if not zipfile.is_zipfile(io.BytesIO(raw)):
         raise SuiteError(f"{path} is no .npz archive")
+    with zipfile.ZipFile(io.BytesIO(raw)) as entries:  # what is in them is read as far as they say
+        if sum(entry.file_size for entry in entries.infolist()) > MAX_LAYOUTS:
+            raise SuiteError(f"{path} decompresses to more than {MAX_LAYOUTS:,} bytes")
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         for task in tasks:
             for layout_set, count in counts:

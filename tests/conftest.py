@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -56,8 +57,11 @@ def to_toml(data: dict[str, Any], where: str = "") -> str:
     """TOML of nested tables of strings, numbers and lists (the standard library only reads it)."""
     here = [f"{key} = {json.dumps(value)}" for key, value in data.items() if not isinstance(value, dict)]
     header = [f"[{where}]"] if where else []
+    names = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key) for key in data}
     tables = [
-        to_toml(value, f"{where}.{key}" if where else key) for key, value in data.items() if isinstance(value, dict)
+        to_toml(value, f"{where}.{names[key]}" if where else names[key])
+        for key, value in data.items()
+        if isinstance(value, dict)
     ]
     return "\n".join([*header, *here, *tables]) + "\n"
 

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from maa_bench import __version__
-from maa_bench.cli import bench, compare, data, doctor, leaderboard, listing, new_method, render, run, transfer
+from maa_bench.cli import (
+    bench,
+    compare,
+    data,
+    doctor,
+    leaderboard,
+    listing,
+    new_method,
+    render,
+    run,
+    submit,
+    transfer,
+    validate,
+)
 from maa_bench.cli.options import examples
 
 app = typer.Typer(
@@ -49,6 +62,8 @@ listing.add_to(app)
 data.add_to(app)
 leaderboard.add_to(app)
 compare.add_to(app)
+validate.add_to(app)
+submit.add_to(app)
 render.add_to(app)
 doctor.add_to(app)
 bench.add_to(app)
