@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
-import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toml_text import to_toml
 
 from maa_bench.cache import Cache
 from maa_bench.dataset.config import plan_dataset
@@ -51,19 +50,6 @@ DATASET = {
 PROTOCOL = Protocol(shots=4, candidates=3, episodes=LAYOUTS["test"], select_episodes=LAYOUTS["select"])
 
 SuiteEdit = Callable[[dict[str, Any]], None]
-
-
-def to_toml(data: dict[str, Any], where: str = "") -> str:
-    """TOML of nested tables of strings, numbers and lists (the standard library only reads it)."""
-    here = [f"{key} = {json.dumps(value)}" for key, value in data.items() if not isinstance(value, dict)]
-    header = [f"[{where}]"] if where else []
-    names = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key) for key in data}
-    tables = [
-        to_toml(value, f"{where}.{names[key]}" if where else names[key])
-        for key, value in data.items()
-        if isinstance(value, dict)
-    ]
-    return "\n".join([*header, *here, *tables]) + "\n"
 
 
 def write_suite(folder: Path, data: dict[str, Any], layouts: dict[str, np.ndarray] | None = None) -> Path:

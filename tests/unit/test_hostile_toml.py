@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import to_toml
 from hostile import frugal, mangled, mutated, refused_cleanly
+from toml_text import to_toml
 
 from maa_bench import suite as suite_module
 from maa_bench.files import sha256_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import to_toml
+from toml_text import to_toml
 
 from maa_bench.cli import main
 from maa_bench.errors import ProtocolError
