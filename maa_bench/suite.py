@@ -54,11 +54,14 @@ class Task:
         name: e.g. `window-close`.
         env: the simulator's own id, e.g. `window-close-v3`.
         options: simulator-specific settings (the toy suite's goals, for example).
+        expert_noise: part of a dataset's action noise under which this task's scripted expert is recorded, above 0, at
+            most 1: where it changes its mind within millimetres, nothing can be cloned from it under much noise.
     """
 
     name: str
     env: str
     options: Mapping[str, Any]
+    expert_noise: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -316,8 +319,11 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
 
 
 def _parse_task(name: str, data: Any, path: Path) -> Task:
-    table = _Table(data, f"tasks.{name}", path, ("env", "options"))
-    return Task(name, table.get("env", str), table.get("options", dict, {}))
+    table = _Table(data, f"tasks.{name}", path, ("env", "options", "expert_noise"))
+    noise = table.get("expert_noise", float, 1.0)
+    if not 0 < noise <= 1:
+        raise SuiteError(f"{path}: 'tasks.{name}.expert_noise' must be above 0 and at most 1, not {noise}")
+    return Task(name, table.get("env", str), table.get("options", dict, {}), noise)
 
 
 def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) -> Split:

@@ -118,6 +118,8 @@ class DatasetPlan:
     def identity(self) -> dict[str, Any]:
         """Everything that decides the dataset's numbers; its hash is the dataset's id."""
         suite = self.suite
+        noise = {task: suite.task(task).expert_noise for task in self.tasks}
+        gentle = {task: part for task, part in noise.items() if part != 1.0}
         return {
             "format": FORMAT,
             "suite": suite.name,
@@ -127,6 +129,7 @@ class DatasetPlan:
             "trained": sorted(self.trained),
             # Settings that came later are in it only where they are used: older datasets keep their ids.
             **({} if self.tested == self.tasks else {"tested": sorted(self.tested)}),
+            **({"expert_noise": gentle} if gentle else {}),
             "horizon": suite.horizon,
             "spec_id": suite.policy.id,
             "versions": dict(suite.versions),
@@ -140,6 +143,11 @@ class DatasetPlan:
     def id(self) -> str:
         """Content address of the dataset, e.g. `metaworld-v1-3f2a90c1d4`."""
         return f"{self.suite.name}-{digest(self.identity)[:10]}"
+
+    def experts(self, task: str) -> ExpertConfig:
+        """How a task's experts are recorded."""
+        config, part = self.config.experts, self.suite.task(task).expert_noise
+        return replace(config, noise_std=tuple(std * part for std in config.noise_std))
 
     def runs(self, task: str) -> list[TrainingRun]:
         """The training runs of a task. A run keeps its seed whatever other runs there are."""

@@ -85,7 +85,7 @@ class ExpertJob:
         suite = self.plan.suite
         simulator = opened_task(suite, self.task)
         rng = np.random.default_rng([list(suite.tasks).index(self.task), 1])
-        episodes = expert_episodes(simulator, suite.layouts(self.task, "train"), self.plan.config.experts, rng)
+        episodes = expert_episodes(simulator, suite.layouts(self.task, "train"), self.plan.experts(self.task), rng)
         role = "train" if self.task in self.plan.trained else "prompt"
         shard = expert_shard(self.task)
         write_transitions(self.folder / shard, self.task, role, episodes, suite.policy)

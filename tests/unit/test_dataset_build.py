@@ -237,6 +237,30 @@ def test_a_task_that_a_dataset_lacks_names_those_that_have_it(edit_suite: Callab
         plan_dataset(suite, name="fat")
 
 
+def test_a_task_may_have_gentler_experts_which_only_its_own_datasets_are_named_by(
+    edit_suite: Callable[..., Path],
+) -> None:
+    def gentle(data: dict) -> None:
+        two_datasets(data)
+        data["tasks"]["goal-210"]["expert_noise"] = 0.5
+
+    before, after = load_suite(str(edit_suite(two_datasets))), load_suite(str(edit_suite(gentle)))
+    plan = plan_dataset(after)
+    whole = plan.config.experts.noise_std
+    assert plan.experts("goal-210").noise_std == tuple(std / 2 for std in whole)
+    assert plan.experts("goal-030") == plan.config.experts
+    assert plan.id != plan_dataset(before).id
+    assert plan_dataset(after, name="far").id == plan_dataset(before, name="far").id
+    assert plan.max_prompts(("goal-210",), "expert") == plan_dataset(before).max_prompts(("goal-210",), "expert")
+
+
+@pytest.mark.parametrize("noise", [0.0, -0.5, 1.5, 1])
+def test_an_experts_noise_that_cannot_be_is_refused(edit_suite: Callable[..., Path], noise: float) -> None:
+    path = edit_suite(lambda data: data["tasks"]["goal-030"].update(expert_noise=noise))
+    with pytest.raises(SuiteError, match=r"tasks\.goal-030\.expert_noise' must be"):
+        load_suite(str(path))
+
+
 def test_prompt_runs_may_have_more_checkpoints(edit_suite: Callable[..., Path]) -> None:
     def change(data: dict) -> None:
         data["dataset"]["small"]["prompts_per_run"] = 9
