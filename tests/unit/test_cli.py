@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shlex
 import signal
@@ -103,7 +104,10 @@ def test_every_example_parses() -> None:
     for example in examples:
         words = shlex.split(example)
         verb = next(tuple(words[:n]) for n in (3, 2, 1) if tuple(words[:n]) in leaves)
-        leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
+        try:
+            leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
+        except typer.BadParameter as error:
+            assert re.fullmatch(r"path '.*' does not exist\.", error.message), example
 
 
 def test_version_and_no_arguments(cli: Cli) -> None:

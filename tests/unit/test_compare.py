@@ -176,15 +176,6 @@ def test_what_cannot_be_compared_is_said(compare: Callable[..., Ended], results:
     refused(compare("good", "single"), "altered")
 
 
-def test_names_cannot_play_with_the_terminal(compare: Callable[..., Ended], results: Path) -> None:
-    evil = "e\x1b[31m\n[bold]vil"
-    put(results, evil, "evil-1")
-    ended = compare("evil-1", "single")
-    assert ended.code == 0
-    assert "\x1b" not in ended.out
-    assert "[bold]vil" in ended.out
-
-
 D = Difference
 
 
