@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import shlex
 import signal
@@ -107,7 +106,8 @@ def test_every_example_parses() -> None:
         try:
             leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
         except typer.BadParameter as error:
-            assert re.fullmatch(r"path '.*' does not exist\.", error.message), example
+            if not error.message.endswith("does not exist."):
+                raise
 
 
 def test_version_and_no_arguments(cli: Cli) -> None:
