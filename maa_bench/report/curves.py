@@ -14,7 +14,7 @@ from typing import Any
 
 from maa_bench.errors import RecordError
 from maa_bench.record import ProtocolInfo, RunRecord
-from maa_bench.report.tables import group_key, place
+from maa_bench.report.tables import group_key, place, standing
 
 BASE = "base"
 """The condition that every axis shares."""
@@ -156,7 +156,7 @@ def _axis(setting: str, base: Sequence[RunRecord], points: Sequence[RunRecord]) 
         key=lambda v: (v != at_base, v, 0.0) if isinstance(v, str) else (False, "", v),
     )
     by_place: dict[tuple[str, Value], RunRecord] = {}
-    for record in sorted((*base, *points), key=lambda r: (len(r.seeds.train), r.run_id)):
+    for record in sorted((*base, *points), key=standing):
         by_place[record.method.name, value_of(record, setting)] = record
     lines = [
         Line(name, tuple(by_place.get((name, value)) for value in values))
