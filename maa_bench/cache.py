@@ -137,15 +137,7 @@ class Cache:
                 f"cache {folder} was written by another version (maa-bench {version}); "
                 f"this is {__version__} with format {FORMAT}: delete the folder or choose another with --cache-dir"
             )
-        remove_leftovers(
-            folder,
-            "datasets/.*",
-            "datasets/*/.*",
-            "datasets/*/*/*/.*",
-            "datasets/*/build/*/*/.*",
-            "fits/.*",
-            "cells/.*",
-        )
+        remove_leftovers(folder, *LEFTOVERS)
 
     def dataset_folder(self, dataset_id: str) -> Path:
         """Where a dataset belongs, whether it is there or not."""

@@ -51,6 +51,7 @@ def compare(
 def _show(comparison: Comparison) -> None:
     """What was compared, then the one pair with its tasks, or a row a pair."""
     from maa_bench.cli.output import console
+    from maa_bench.report.tables import metric_notes
 
     first = next(iter(comparison.runs.values())).record
     of = f"{first.protocol.name}, {first.protocol.condition}; " if first.protocol.name else ""
@@ -64,6 +65,7 @@ def _show(comparison: Comparison) -> None:
     lines += ["", *(pair.verdict for pair in pairs)]
     if len(pairs) == 1:
         lines.append(_improvement(pairs[0]))
+    lines += metric_notes(comparison.metric)
     console().print("\n".join(_printable(line) for line in lines), soft_wrap=True)
     print()
     if len(pairs) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maa_bench.record import RunRecord
-from maa_bench.report.tables import NOTHING, SELECTING, Cell, Table, in_order, method_labels
+from maa_bench.report.tables import MARKED, NOTHING, SELECTING, Cell, Table, in_order, method_labels, metric_notes
 
 
 def axis_table(
@@ -30,8 +30,10 @@ def axis_table(
             cells.setdefault(label, {})[value] = found
     values = [value for value, _ in points]
     some = next(record for _, records in points for record in records)
+    name, where = MARKED.get(metric, metric), f"{some.suite.name}, split {some.split.name}"
     return Table(
-        title=f"{metric} by {setting} ({unit}): {some.suite.name}, split {some.split.name}, mean of tasks",
+        title=f"{name} by {setting} ({unit}): {where}, mean of tasks",
         header=("method", *values),
         rows=tuple((label, *(found.get(value, NOTHING) for value in values)) for label, found in cells.items()),
+        notes=metric_notes(metric),
     )

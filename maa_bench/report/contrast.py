@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from maa_bench.record import AGGREGATE, RunRecord
 from maa_bench.report.tables import (
-    CONTROLS,
     LEGACY_NOTE,
     MARKED,
     ORACLE_NOTE,
@@ -19,7 +18,9 @@ from maa_bench.report.tables import (
     format_value,
     in_order,
     method_labels,
+    place,
     shown,
+    standing,
 )
 
 METHOD = "make_an_agent"
@@ -45,7 +46,7 @@ def contrast_words(records: Sequence[RunRecord]) -> list[str]:
     for label, record in some:
         read = [f"{_value(record, metric)} by {metric}" for metric in SIDE_BY_SIDE]
         words.append(f"{label} reads {_listed(read)}.")
-    by_name = {record.method.name: record for _, record in some}
+    by_name = {record.method.name: record for _, record in sorted(some, key=lambda pair: standing(pair[1]))}
     if METHOD in by_name and FLOOR in by_name:
         method, floor = by_name[METHOD], by_name[FLOOR]
         gaps = {m: method.metrics.aggregate[m].value - floor.metrics.aggregate[m].value for m in SIDE_BY_SIDE}
@@ -57,7 +58,7 @@ def contrast_words(records: Sequence[RunRecord]) -> list[str]:
 def _some(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
     ordered = in_order(records)
     labelled = zip(method_labels(ordered), ordered, strict=True)
-    return [(label, record) for label, record in labelled if record.method.name in (METHOD, *CONTROLS)]
+    return [(label, record) for label, record in labelled if record.method.name == METHOD or place(record)[0]]
 
 
 def _value(record: RunRecord, metric: str) -> str:

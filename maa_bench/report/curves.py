@@ -14,7 +14,7 @@ from typing import Any
 
 from maa_bench.errors import RecordError
 from maa_bench.record import ProtocolInfo, RunRecord
-from maa_bench.report.tables import group_key, place
+from maa_bench.report.tables import group_key, place, standing
 
 BASE = "base"
 """The condition that every axis shares."""
@@ -60,11 +60,13 @@ class Family:
         name: of the protocol; None if it has no name, and then it has no axes.
         base: the base's records, which compare with each other; () where only other conditions were run.
         axes: in the order of the settings in a record.
+        points: the records of the other conditions, those too that no curve shows because another stands there.
     """
 
     name: str | None
     base: tuple[RunRecord, ...]
     axes: tuple[Axis, ...]
+    points: tuple[RunRecord, ...] = ()
 
     @property
     def first(self) -> RunRecord:
@@ -76,7 +78,7 @@ class Family:
         """The records of each condition, the base's first; those of one condition compare."""
         found: dict[str, dict[str, RunRecord]] = {}
         on_axes = (r for axis in self.axes for line in axis.lines for r in line.records if r is not None)
-        for record in (*self.base, *on_axes):
+        for record in (*self.base, *on_axes, *self.points):
             found.setdefault(group_key(record), {})[f"{record.method.name}/{record.run_id}"] = record
         return [tuple(records.values()) for records in found.values()]
 
@@ -104,10 +106,14 @@ def families(records: Iterable[RunRecord]) -> list[Family]:
             own = {setting: points[key] for setting, key in keys.items() if key in points}
             joined |= {keys[setting] for setting in own}
         axes = tuple(_axis(setting, base, group) for setting, group in own.items())
-        made.append(Family(base[0].protocol.name, tuple(sorted(base, key=place)), axes))
+        others = (record for group in own.values() for record in group)
+        made.append(
+            Family(base[0].protocol.name, tuple(sorted(base, key=place)), axes, tuple(sorted(others, key=place)))
+        )
     for key, group in sorted(points.items()):
         if key not in joined:
-            made.append(Family(group[0].protocol.name, (), (_axis(str(setting_of(group[0])), (), group),)))
+            axis = _axis(str(setting_of(group[0])), (), group)
+            made.append(Family(group[0].protocol.name, (), (axis,), tuple(sorted(group, key=place))))
     return made
 
 
@@ -150,7 +156,7 @@ def _axis(setting: str, base: Sequence[RunRecord], points: Sequence[RunRecord]) 
         key=lambda v: (v != at_base, v, 0.0) if isinstance(v, str) else (False, "", v),
     )
     by_place: dict[tuple[str, Value], RunRecord] = {}
-    for record in sorted((*base, *points), key=lambda r: (len(r.seeds.train), r.run_id)):
+    for record in sorted((*base, *points), key=standing):
         by_place[record.method.name, value_of(record, setting)] = record
     lines = [
         Line(name, tuple(by_place.get((name, value)) for value in values))

@@ -10,7 +10,7 @@ import numpy as np
 from maa_bench.episodes import EpisodeGrid, outcomes_of_episodes
 from maa_bench.metrics import Float64
 from maa_bench.record import RunRecord
-from maa_bench.report.tables import Cell, Ranged, in_order, key_of, method_labels
+from maa_bench.report.tables import Cell, Ranged, in_order, key_of, method_labels, standing
 from maa_bench.results import load_candidate_rows, load_episodes
 from maa_bench.stats.joint import lift
 from maa_bench.stats.resampling import mean_of_tasks, resample
@@ -29,13 +29,14 @@ class Evidence:
         """The lift of each record's aggregate mean, by `key_of` the record; none where a control is missing.
 
         Args:
-            group: records that compare. Where a control stands there twice, its first record in order counts.
+            group: records that compare. Where a control stands there twice, the record of more training seeds counts
+                (of equals, the last by `run_id`), whatever it scored.
         """
         ordered = in_order(group)
         labels = method_labels(ordered)
         ends = {
             record.method.name: label
-            for record, label in reversed(list(zip(ordered, labels, strict=True)))
+            for record, label in sorted(zip(ordered, labels, strict=True), key=lambda pair: standing(pair[0]))
             if record.method.name in (FLOOR, CEILING)
         }
         if len(ends) < 2:

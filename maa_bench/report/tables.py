@@ -128,6 +128,11 @@ def place(record: RunRecord) -> tuple[int, int, float, str, str]:
     return kind, rank, -record.metrics.aggregate.mean.value, name, record.run_id
 
 
+def standing(record: RunRecord) -> tuple[int, str]:
+    """Of a method's records that compare, the one that stands for it has the highest: training seeds, then `run_id`."""
+    return len(record.seeds.train), record.run_id
+
+
 def key_of(record: RunRecord) -> str:
     """What a record is filed under: its folder."""
     return f"{record.method.name}/{record.run_id}"
@@ -171,12 +176,21 @@ def method_rows(records: Sequence[RunRecord], metric: str = "mean") -> Table:
 def _result_title(ordered: Sequence[RunRecord], metric: str) -> str:
     first = ordered[0]
     return (
-        f"{metric}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; {protocol_text(first)}"
+        f"{MARKED.get(metric, metric)}: {first.suite.name}, split {first.split.name}, success with 95 % intervals; "
+        f"{protocol_text(first)}"
     )
 
 
 def _result_notes(ordered: Sequence[RunRecord], metric: str) -> tuple[str, ...]:
-    return (ONE_POLICY_NOTE,) if any(shown(r, metric, AGGREGATE) == NOTHING for r in ordered) else ()
+    one_policy = any(shown(r, metric, AGGREGATE) == NOTHING for r in ordered)
+    return (*metric_notes(metric), *((ONE_POLICY_NOTE,) if one_policy else ()))
+
+
+def metric_notes(metric: str) -> tuple[str, ...]:
+    """The warning that belongs under every number of a metric of `MARKED`."""
+    if metric not in MARKED:
+        return ()
+    return (ORACLE_NOTE,) if metric == "oracle_best" else (LEGACY_NOTE,)
 
 
 def shown(record: RunRecord, metric: str, task: str) -> str | Measured:

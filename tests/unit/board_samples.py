@@ -8,7 +8,7 @@ from typing import Any
 from record_samples import episode_rows, episode_table, make_record, sample
 
 from maa_bench.record import RunRecord
-from maa_bench.results import MethodInfo, write_record
+from maa_bench.results import FileInfo, MethodInfo, write_record
 
 CONDITIONS = ("base", "shots=1", "shots=50", "prompt_noise=0.1", "prompt_noise=0.4", "prompt_source=partial")
 """Of the made-up protocol; its base has 4 shots, no noise and prompts of the expert."""
@@ -79,23 +79,26 @@ def conditions(methods: tuple[str, ...] = tuple(METHODS)) -> list[RunRecord]:
 
 
 def hostile_record(text: str) -> RunRecord:
-    """A record in whose every free text the text stands."""
+    """A record in whose every text the text stands, those too in which no record that was read could have it."""
     record, _ = sample("make_an_agent")
-    raw = record.model_dump()
-    raw["run_id"] = "hostile"
-    raw["created_with"] = raw["method"]["summary"] = raw["method"]["citation"] = raw["method"]["source"] = text
-    raw["method"]["name"] = raw["method"]["family"] = raw["method"]["trained_on"] = text
-    raw["method"]["pretrained_on"] = (text,)
-    raw["suite"]["name"] = raw["split"]["name"] = raw["dataset"]["id"] = raw["dataset"]["producer"] = text
-    raw["suite"]["simulator_versions"] = {text: text}
-    raw["protocol"]["success_rule"] = raw["protocol"]["prompt_source"] = text
-    raw["metrics"]["tasks"] = {f"{text}{i}": values for i, values in enumerate(raw["metrics"]["tasks"].values())}
-    raw["split"]["test"] = tuple(raw["metrics"]["tasks"])
-    raw["environment"]["cpu"] = raw["environment"]["platform"] = raw["environment"]["gpu"] = text
-    raw["environment"]["packages"] = {text: text}
-    raw["weights"] = text
-    raw["files"] = {text: {"sha256": "0" * 64, "bytes": 1}}
-    return RunRecord.model_validate(raw)
+    tasks = {f"{text}{i}": values for i, values in enumerate(record.metrics.tasks.values())}
+    changes: dict[str, dict[str, Any]] = {
+        "method": {
+            **dict.fromkeys(("summary", "citation", "source", "name", "family", "trained_on"), text),
+            "pretrained_on": (text,),
+        },
+        "suite": {"name": text, "simulator_versions": {text: text}},
+        "split": {"name": text, "test": tuple(tasks)},
+        "dataset": {"id": text, "producer": text},
+        "protocol": {"success_rule": text, "prompt_source": text},
+        "metrics": {"tasks": tasks},
+        "environment": {"cpu": text, "platform": text, "gpu": text, "packages": {text: text}},
+    }
+    parts = {name: getattr(record, name).model_copy(update=own) for name, own in changes.items()}
+    files = {text: FileInfo(sha256="0" * 64, bytes=1)}
+    return record.model_copy(
+        update={**parts, "run_id": "hostile", "created_with": text, "weights": text, "files": files}
+    )
 
 
 def write_conditions(results: Path) -> None:

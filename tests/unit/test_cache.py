@@ -90,10 +90,13 @@ def test_what_killed_processes_left_half_written_is_removed_after_a_day(tmp_path
         (folder / "params.npy").write_bytes(b"half")
     shard.write_bytes(b"half")
     yesterday = time.time() - 25 * 3600
-    for path in (old, shard):
+    prompts = tmp_path / "prompts" / ".half"
+    prompts.mkdir(parents=True)
+    for path in (old, shard, prompts):
         os.utime(path, (yesterday, yesterday))
     Cache(tmp_path)
     assert not old.exists()
+    assert not prompts.exists()
     assert not shard.exists()
     assert new.exists(), "another process may be writing it now"
     assert cache.load_cell(KEY).steps == CELL.steps

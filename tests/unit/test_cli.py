@@ -103,7 +103,11 @@ def test_every_example_parses() -> None:
     for example in examples:
         words = shlex.split(example)
         verb = next(tuple(words[:n]) for n in (3, 2, 1) if tuple(words[:n]) in leaves)
-        leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
+        try:
+            leaves[verb].make_context("x", words[len(verb) :])  # raises if an option does not exist
+        except typer.BadParameter as error:
+            if not error.message.endswith("does not exist."):
+                raise
 
 
 def test_version_and_no_arguments(cli: Cli) -> None:

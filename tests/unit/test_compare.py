@@ -107,6 +107,15 @@ def test_json_is_one_document_with_everything(compare: Callable[..., Ended], res
         assert numbers["p"] <= numbers["p_holm"] <= 2 * numbers["p"] + 1e-12
 
 
+def test_a_metric_that_is_no_result_is_compared_with_a_warning(compare: Callable[..., Ended]) -> None:
+    def said(metric: str) -> str:
+        return compare("good", "poor_one", "--split", "unseen", "--metric", metric).out
+
+    assert "select on the rollouts that they report" in said("legacy_top5")
+    assert "an upper bound, no result" in said("oracle_best")
+    assert "upper bound" not in said("mean")
+
+
 def test_the_same_command_prints_the_same(compare: Callable[..., Ended]) -> None:
     first, second = (compare("good", "poor_one", "--split", "seen", "--metric", "best_selected") for _ in range(2))
     assert first.out == second.out
@@ -174,15 +183,6 @@ def test_what_cannot_be_compared_is_said(compare: Callable[..., Ended], results:
     refused(compare("a", "b", "--results-dir", tmp_path / "nowhere"), "no such folder")
     (results / "good" / "good-u" / "episodes.parquet").write_bytes(b"PAR1")
     refused(compare("good", "single"), "altered")
-
-
-def test_names_cannot_play_with_the_terminal(compare: Callable[..., Ended], results: Path) -> None:
-    evil = "e\x1b[31m\n[bold]vil"
-    put(results, evil, "evil-1")
-    ended = compare("evil-1", "single")
-    assert ended.code == 0
-    assert "\x1b" not in ended.out
-    assert "[bold]vil" in ended.out
 
 
 D = Difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from record_samples import sample
 
+from maa_bench.record import Seeds
 from maa_bench.report.contrast import SIDE_BY_SIDE, contrast_table, contrast_words
 from maa_bench.report.tables import NOTHING, format_value
 
@@ -18,6 +19,19 @@ def test_words_are_made_of_the_records() -> None:
             assert f"{format_value(record.metrics.aggregate[metric].value)} by {metric}" in line
     gap = made[0].metrics.aggregate.mean.value - made[1].metrics.aggregate.mean.value
     assert words[2].startswith(f"From random_seen to make_an_agent it is {format_value(gap)} by mean, ")
+
+
+def test_every_control_is_there_and_a_method_that_was_run_twice_is_read_by_its_better_founded_run() -> None:
+    few = sample("random_seen", 0.9, run_id="few", seeds=Seeds(train=(0,), base=0))[0]
+    control = sample("bc_on_prompts", 0.5, method__family="control")[0]
+    made = [sample("make_an_agent")[0], sample("random_seen", 0.2, run_id="many")[0], few, control]
+    table = contrast_table(made)
+    assert table is not None
+    assert {row[0] for row in table.rows} == {
+        "make_an_agent", "random_seen (few)", "random_seen (many)", "bc_on_prompts",
+    }  # fmt: skip
+    gap = made[0].metrics.aggregate.mean.value - made[1].metrics.aggregate.mean.value
+    assert f"make_an_agent it is {format_value(gap)} by mean" in contrast_words(made)[-1]
 
 
 def test_table_has_make_an_agent_and_the_controls_only() -> None:

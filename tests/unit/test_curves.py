@@ -101,6 +101,16 @@ def test_of_two_records_in_one_place_the_one_of_more_seeds_is_on_the_curve() -> 
     assert len(family.base) == 2, "the table has both"
 
 
+def test_a_record_that_is_not_on_the_curve_is_still_among_the_conditions() -> None:
+    """Tables of all numbers are made from the conditions: none of two records of one point may vanish."""
+    few = condition("shots=1", run_id="run-few", seeds=Seeds(train=(0,), base=0))
+    for records in ([condition("base"), condition("shots=1"), few], [condition("shots=1"), few]):
+        (family,) = families(records)
+        (line,) = family.axes[0].lines
+        assert "run-few" not in [r.run_id for r in line.records if r], "the curve has the one of more seeds"
+        assert sorted(r.run_id for c in family.conditions for r in c) == sorted(r.run_id for r in records)
+
+
 @pytest.mark.parametrize("label", ["shots", "shoots=1", "=1", "name=x", "nonsense"])
 def test_a_condition_that_names_no_setting_is_an_error(label: str) -> None:
     record = condition("base", protocol__condition=label)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from record_samples import CANDIDATES, TASKS, episode_rows, episode_table, sample
+from record_samples import CANDIDATES, TASKS, episode_rows, episode_table, make_record, sample
 
 from maa_bench.record import RunRecord
 from maa_bench.report.curves import families
@@ -141,6 +141,18 @@ def test_lifts_need_both_ends(tmp_path: Path) -> None:
     assert (lifts[key_of(by_name["random_seen"])], lifts[key_of(by_name["expert"])]) == (0.0, 1.0)
     assert evidence.lifts(made[:2]) == {}
     assert Evidence(tmp_path).lifts(made[::-1]) == lifts
+
+
+def test_the_floor_is_the_run_of_most_seeds_and_not_the_luckier_one(tmp_path: Path) -> None:
+    """Of the same control run twice, which is the floor must not hang on what it scored."""
+    made = [written(tmp_path, name, s) for name, s in (("a", 0.6), ("random_seen", 0.1), ("expert", 1.0))]
+    table = episode_table(episode_rows("random_seen", seeds=(0,), success=0.7))
+    lucky = make_record(table, run_id="lucky")
+    lucky = write_record(tmp_path / "random_seen" / "lucky", lucky, table)
+    assert lucky.metrics.aggregate.mean.value > made[1].metrics.aggregate.mean.value
+    lifts = Evidence(tmp_path).lifts([*made, lucky])
+    assert lifts[key_of(made[1])] == 0.0
+    assert isinstance(lifts[key_of(lucky)], Ranged)
 
 
 def test_no_scale_no_lift(tmp_path: Path) -> None:

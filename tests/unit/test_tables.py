@@ -13,14 +13,17 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
+from maa_bench.report.axis_table import axis_table
 from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
+    LEGACY_NOTE,
     LIFT,
     MANY,
     MARKED,
     NOTHING,
     ONE_POLICY_NOTE,
+    ORACLE_NOTE,
     UNSAID_NOTE,
     Ranged,
     Table,
@@ -33,6 +36,7 @@ from maa_bench.report.tables import (
     in_order,
     key_of,
     method_labels,
+    method_rows,
     metric_table,
     result_table,
     summary_table,
@@ -370,3 +374,16 @@ def test_names_are_text_in_the_terminal() -> None:
         text = drawn(table, 250)
         assert "[red]x[/red][link=file:///]" in text
         assert "\x1b" not in text
+
+
+def test_a_table_of_a_metric_that_is_no_result_warns() -> None:
+    made = [sample("make_an_agent")[0], sample("random_seen")[0]]
+    for metric, note, mark in (("legacy_top5", LEGACY_NOTE, "†"), ("oracle_best", ORACLE_NOTE, "‡")):
+        for table in (
+            result_table(made, metric),
+            method_rows(made, metric),
+            axis_table([("4", made)], "shots", "", metric),
+        ):
+            assert note in table.notes
+            assert mark in table.title
+    assert result_table(made).notes == ()
