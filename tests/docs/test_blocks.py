@@ -29,7 +29,9 @@ FOLLOWED = {"README.md", "docs/gymnasium.md", "docs/new-method.md"}
 """Pages whose own tests run their blocks, and look at what comes out."""
 
 BLOCKS = [block for page in PAGES if page not in GENERATED for block in blocks_of(page)]
-RUN = [page for page in PAGES if page not in FOLLOWED and any(b.how.endswith("in tests") for b in blocks_of(page))]
+NOW = ("run in tests", "dry run in tests")
+RUN = {page: {block.how for block in blocks_of(page)} - {"", "not run"} for page in PAGES if page not in FOLLOWED}
+"""How blocks of a page are run."""
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED])
@@ -43,15 +45,15 @@ def test_every_block_is_run_or_says_why_not(page: str) -> None:
             assert not re.search(r"^(maa-bench|python|pip|pytest) ", block.text, re.MULTILINE), f"{where}: ```bash"
 
 
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize("page", [page for page in RUN if RUN[page] & {*NOW}])
 def test_a_page_can_be_followed(page: str, tmp_path: Path, reader_cache: Path) -> None:
     for block in blocks_of(page):
-        if block.how in ("run in tests", "dry run in tests"):
+        if block.how in NOW:
             follow(block, tmp_path, environment(tmp_path, reader_cache))
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("page", [page for page in RUN if any(b.how.startswith("heavy") for b in blocks_of(page))])
+@pytest.mark.parametrize("page", [page for page in RUN if "heavy run in tests" in RUN[page]])
 def test_a_page_can_be_followed_to_its_end(page: str, tmp_path: Path, reader_cache: Path) -> None:
     for block in blocks_of(page):
         if block.how.endswith("run in tests"):
