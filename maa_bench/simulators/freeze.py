@@ -1,12 +1,13 @@
 """How a suite's layout file was made, so that anybody can make it again.
 
-`python -m maa_bench.simulators.freeze SUITE OUT.npz [OLDER_SUITE]`
+`python -m maa_bench.simulators.freeze SUITE OUT.npz [OLDER_SUITE]` writes it, and prints its hash for the suite's TOML.
 
 Tasks of an older suite keep its very layouts, whatever the simulator would draw today.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import zipfile
@@ -39,4 +40,6 @@ def freeze(suite: Suite, older: Suite | None = None) -> bytes:
 
 if __name__ == "__main__":
     older = load_suite(sys.argv[3]) if len(sys.argv) > 3 else None
-    Path(sys.argv[2]).write_bytes(freeze(load_suite(sys.argv[1]), older))
+    made = freeze(load_suite(sys.argv[1]), older)
+    Path(sys.argv[2]).write_bytes(made)
+    print(f'sha256 = "{hashlib.sha256(made).hexdigest()}"')

@@ -1,4 +1,4 @@
-"""docs/new-method.md, followed word for word: in an empty folder, with a fresh cache and an environment of its own."""
+"""docs/new-method.md, followed word for word: in an empty folder, with an environment of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS = re.findall(r"<!-- (run|dry run) in tests(?:: (\S+))? -->\n```(\w+)\n(.*
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory, reader_cache: Path) -> dict[str, str]:
     """A virtual environment that sees this one's packages, and into which pip installs without a network."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder / "venv", symlinks=True)
@@ -45,7 +45,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "PATH": os.pathsep.join([str(binaries), os.environ["PATH"]]),
         "PYTHONPATH": str(ROOT),
         "HOME": str(folder),
-        "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_CACHE_HOME": str(reader_cache),
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads any value of this one as that of `--build-isolation`

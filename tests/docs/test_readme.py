@@ -1,14 +1,14 @@
-"""The README's blocks, run as they stand, in an empty folder with a fresh cache; its tables, from committed records."""
+"""The README's blocks, run as they stand, in an empty folder; its tables, from committed records."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from doc_pages import environment
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,18 +24,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reader")
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder)}
-
-
 def test_the_readme_has_blocks_to_run() -> None:
     assert {language for _, language, _ in BLOCKS} == {"bash", "python"}
     assert len(BLOCKS) >= 4
 
 
 @pytest.mark.parametrize(("name", "language", "text"), BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
-def test_block_runs(folder: Path, name: str, language: str, text: str) -> None:
+def test_block_runs(folder: Path, reader_cache: Path, name: str, language: str, text: str) -> None:
     if language == "python":
         script = folder / (name or "block.py")
         script.write_text(text, encoding="utf-8")
@@ -43,9 +38,8 @@ def test_block_runs(folder: Path, name: str, language: str, text: str) -> None:
     else:
         commands = [["bash", "-euc", line] for line in text.splitlines() if line.strip()]
     for command in commands:
-        done = subprocess.run(
-            command, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=600, check=False
-        )
+        there = environment(folder, reader_cache)
+        done = subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True, timeout=600, check=False)
         # doctor exits 1 only if something that is needed fails.
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -83,6 +77,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PAGES = [
     "README.md",
     "docs/baselines.md",
+    "docs/results.md",
     *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("baselines/*/README.md")),
 ]
 
