@@ -1,4 +1,4 @@
-"""Synthetic benchmarks whose truth is known, for the tests of intervals and for `benchmarks/coverage.py`."""
+"""Synthetic benchmarks whose truth is known, for the tests of intervals and for `benchmarks/interval_coverage.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth: synthetic benchmarks, whose truth is known, many times over.
 
-    python tests/benchmarks/coverage.py [BENCHMARKS]
+    python tests/benchmarks/interval_coverage.py [BENCHMARKS]
 
 prints the table of docs/metrics.md: a row a model of what varies, a column an interval. A share near .95 measured on
 2,000 benchmarks has a standard error of .005. Half an hour on one core.
