@@ -295,5 +295,7 @@ def run(method: str = "make_an_agent", *, protocol: str | None = None, **options
     own = {name: settings.pop(name) for name in OWN_TO_A_RUN if name in settings}
     named.refuse_changes(settings)
     conditions = named.conditions(**own)
-    records = run_methods([method], protocol=conditions, **{"seeds": named.seeds, **options})
+    if options.get("seeds") is None:
+        options["seeds"] = named.seeds
+    records = run_methods([method], protocol=conditions, **options)
     return records[:: len(records) // len(conditions)]

@@ -111,7 +111,9 @@ def _improvement(pair: Pair) -> str:
     said = f"P(a training run of {pair.a} scores above one of {pair.b}) = {format_share(pair.improvement)}"
     if pair.improvement_ci is None:
         return f"{said}, without an interval: that needs two training seeds of both."
-    return f"{said} [{', '.join(map(format_share, pair.improvement_ci))}], mean of tasks, ties count one half."
+    interval = ", ".join(map(format_share, pair.improvement_ci))
+    limits = "the interval is over training runs alone: too narrow with few"
+    return f"{said} [{interval}], mean of tasks, ties count one half; {limits}."
 
 
 def _with_interval(d: Difference) -> str:

@@ -25,6 +25,7 @@ SETTINGS = {
 """What a setting is, with its unit; of others, the name has to do."""
 
 BASE_NOTE = "*: the protocol's base, which is a point of every axis"
+ONE_SEED_NOTE = "one training seed: the intervals are about that fit, and another may lie outside them"
 GAP_NOTE = f"{NOTHING}: not run"
 
 
@@ -37,6 +38,8 @@ def curve_table(axis: Axis, metric: str = "mean") -> Table:
     notes = [BASE_NOTE] if axis.base is not None else []
     if any(record is None for line in axis.lines for record in line.records):
         notes.append(GAP_NOTE)
+    if all(len(record.seeds.train) == 1 for line in axis.lines for record in line.records if record is not None):
+        notes.append(ONE_SEED_NOTE)
     header = (f"{value_text(value)}{' *' if value == axis.base else ''}" for value in axis.values)
     return Table(f"{metric} by {axis.setting}", ("method", *header), tuple(rows), tuple(notes))
 

@@ -20,7 +20,7 @@ from maa_bench.stats.runs import performance_profile
 
 FOLDER = "figures"
 KINDS = {
-    "curves": "Success along each axis; bands are 95 % intervals",
+    "curves": "Success along each axis; bands are 95 % intervals (with one training seed: about that fit)",
     "profiles": "Performance profiles: the share of runs (a training seed on a task) above each success",
     "cost": "What it takes against what it brings",
     "memorisation": "Distance of each candidate to the nearest training checkpoint against its success",

@@ -24,7 +24,7 @@ MARKED = {"oracle_best": "oracle_best (‡)", "legacy_top5": "legacy_top5 (†)"
 LIFT = "lift"
 LIFT_NOTE = (
     "lift: (method - random_seen) / (expert - random_seen), of mean: 0 is random seen checkpoints, 1 the expert; the "
-    "interval is paired"
+    "interval is paired; a method without one has a lift that the data set no bounds to"
 )
 STEPS = "steps to success"
 STEPS_NOTE = f"{STEPS}: mean first-success step of the episodes that succeed; {{}}: none does"

@@ -71,7 +71,7 @@ def make_record(table: pa.Table, **changes: Any) -> RunRecord:
         "run_id": "run-1",
         "created_with": "0.1.0",
         "method": MethodInfo(
-            name=method,
+            name="named_below",
             family="generator",
             summary="Makes agents.",
             trained_on="seen",
@@ -79,7 +79,7 @@ def make_record(table: pa.Table, **changes: Any) -> RunRecord:
             citation="arXiv 2407.10973",
             deterministic_candidates=False,
             source="maa-bench 0.1.0",
-        ),
+        ).model_copy(update={"name": method}),  # Unchecked: names that no record that is read can have are tried, too.
         "suite": SuiteInfo(name="toy-v1", simulator_versions={"toy": "1"}, layouts_sha256="a" * 64),
         "split": SplitInfo(
             name="unseen", train=("reach",), test=tuple(dict.fromkeys(table.column("task").to_pylist()))

@@ -230,6 +230,6 @@ def test_intervals_of_differences_cover_the_truth() -> None:
 @pytest.mark.heavy
 @pytest.mark.parametrize("of_seed", [0.5, 1.0])
 def test_intervals_of_differences_cover_93_to_97_percent(of_seed: float) -> None:
-    """2,000 benchmarks of four training seeds that differ moderately, and much; more rows: benchmarks/interval_coverage.py."""
+    """2,000 benchmarks of four seeds that differ moderately, and much; more: benchmarks/interval_coverage.py."""
     model = Model(candidates=8, seeds=4, of_seed=of_seed, advantage=(0.0, -1.0))
     assert 0.93 <= _coverage(model, 2000) <= 0.97
