@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -336,7 +337,13 @@ def parse_record(path: Path) -> RunRecord:
 
 
 def _metrics_beside(record: Path) -> dict[str, Any]:
-    return metrics_of_episodes(load_episodes(record.parent)).model_dump(mode="json")
+    episodes = record.parent / EPISODES
+    return _metrics_of_file(record.parent, sha256_of(episodes) if episodes.is_file() else "")
+
+
+@lru_cache(maxsize=1024)  # a page is made of many readings of the same folder, and intervals take a third of a second
+def _metrics_of_file(folder: Path, sha256: str) -> dict[str, Any]:
+    return metrics_of_episodes(load_episodes(folder)).model_dump(mode="json")
 
 
 def _first_error(error: ValidationError) -> str:
