@@ -20,6 +20,7 @@ metaworld = pytest.importorskip("metaworld")
 from maa_bench.simulators import metaworld as ours  # noqa: E402
 from maa_bench.simulators.freeze import freeze  # noqa: E402
 from maa_bench.simulators.metaworld.stock import StockTask  # noqa: E402
+from maa_bench.simulators.metaworld.tasks import FAST_TASKS  # noqa: E402
 
 pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
 
@@ -240,8 +241,8 @@ def test_an_unknown_environment_names_the_nearest() -> None:
         ours.open_task(task)
 
 
-def test_the_other_tasks_of_metaworld_need_no_code() -> None:
-    """The suite's format takes them as data; without a row in the fast path's table they run on stock."""
+def test_a_task_without_a_row_in_the_fast_paths_table_runs_on_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(FAST_TASKS, "push-v3")
     task = dataclasses.replace(SUITE.task("reach"), name="push", env="push-v3")
     simulator = ours.open_task(task)
     assert type(simulator) is StockTask

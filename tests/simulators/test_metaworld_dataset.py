@@ -39,7 +39,8 @@ SETTINGS = DistillConfig(updates=600, batch_size=64, first_checkpoint=150)
 
 
 def build(folder: Path, task: str, workers: int = 1) -> list[Path]:
-    plan = DatasetPlan(SUITE, (task,), CONFIG, "distill", SETTINGS)
+    trained = tuple(name for name in SUITE.split("unseen").train if name == task)
+    plan = DatasetPlan(SUITE, (task,), trained, (task,), CONFIG, "distill", SETTINGS)
     runs = tuple(plan.runs(task))
     with LocalExecutor(workers) as executor:
         executor.run([ExpertJob(plan, task, folder)], lambda index, entries: ())
