@@ -14,6 +14,7 @@ from typing import Any
 
 from maa_bench import evaluator, fitting
 from maa_bench.conditions import Conditions
+from maa_bench.dataset import shaky
 from maa_bench.dataset.config import DatasetPlan, plan_dataset
 from maa_bench.dataset.manifest import open_dataset
 from maa_bench.dataset.shown import BLIND
@@ -103,7 +104,8 @@ class Plan:
                 "scale": self.protocol.scale,
                 "device": self.protocol.device,
                 "dataset": self.dataset_id,
-                "train": self.split.train,
+                "layouts": self.suite.layouts_sha256,  # a given dataset says nothing of the suite that it is used with
+                "train": [_settled(self.suite, task) for task in self.split.train],
                 "train_seed": train_seed,
                 "software": software(),
             }
@@ -269,7 +271,7 @@ def _cell_key(plan: Plan, method: LoadedMethod, fit: str, task: str) -> str:
         {
             "version": evaluator.VERSION,
             "fit": fit,
-            "task": task,
+            "task": _settled(plan.suite, task),
             "horizon": plan.suite.horizon,
             **_deciding(plan.protocol, method.card.uses),
         }
@@ -280,4 +282,10 @@ def _deciding(protocol: Protocol, uses: str) -> dict[str, Any]:
     """The settings that decide a cell beside its fit's: what is at its default is left out, but for the first few."""
     asked = {name: getattr(protocol, name) for name in ADDRESSED} | protocol.changed
     unseen = PROMPT_SETTINGS if uses in BLIND else ()
-    return {name: value for name, value in asked.items() if name not in ("scale", "device", *unseen)}
+    deciding = {name: value for name, value in asked.items() if name not in ("scale", "device", *unseen)}
+    return {**deciding, "shaky": shaky.VERSION} if "action_noise" in deciding else deciding
+
+
+def _settled(suite: Suite, task: str) -> list[Any]:
+    """What a task is, whatever its name."""
+    return [task, suite.task(task).env, dict(suite.task(task).options)]

@@ -19,7 +19,7 @@ from maa_bench.prompts import OUTCOME, SEGMENT
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 2
+FORMAT = 3
 """Version of the columns, of the folder, and of what they mean; part of every dataset's identity."""
 
 ROLES = ("train", "validation", "prompt")

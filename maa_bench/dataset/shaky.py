@@ -27,8 +27,8 @@ from maa_bench.simulators import EpisodeError, Float64, TaskSimulator, opened_ta
 from maa_bench.software import software
 
 VERSION = 1
-"""Part of every kept set's address; raise it, and `fitting.VERSION` with it, when a prompt could come out differently:
-cells are made of prompts, but their addresses do not contain this number."""
+"""Part of the address of every kept set and of every cell made of one; raise it when a prompt could come out
+differently."""
 TRIES = 20
 
 _ARRAYS = ("observations", "actions", "outcome", "rewards")

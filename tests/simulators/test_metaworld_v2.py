@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from maa_bench.simulators import simulator_of
 from maa_bench.suite import load_suite
 
 metaworld = pytest.importorskip("metaworld")
+
+from maa_bench.simulators.metaworld.stock import StockTask  # noqa: E402
 
 pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
 
@@ -56,3 +59,19 @@ def test_layouts_begin_unsolved_and_the_expert_solves_them(task: str) -> None:
                 break
     hard = task in SUITE.split("unseen-hard").test
     assert solved >= (0.9 if hard else 0.8) * len(layouts)
+
+
+@pytest.mark.parametrize("task", ["door-open", "door-close"])
+def test_an_expert_does_not_write_into_the_observation_that_it_is_given(task: str) -> None:
+    """Upstream's scripts of these tasks do, and recorded transitions would show the door where it is not."""
+    from metaworld.policies import ENV_POLICY_MAP
+
+    simulator = StockTask(SUITE.task(task))
+    expert = simulator.expert()
+    obs = simulator.reset(SUITE.layouts(task, "train")[0])
+    seen = obs.copy()
+    action = expert.act(obs)
+    np.testing.assert_array_equal(obs, seen)
+    upstreams = ENV_POLICY_MAP[SUITE.task(task).env]()
+    np.testing.assert_array_equal(np.clip(upstreams.get_action(obs), -1, 1), action)
+    assert not np.array_equal(obs, seen), "upstream no longer writes: the copy in _Expert can go"

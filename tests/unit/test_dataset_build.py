@@ -192,9 +192,9 @@ SOFTWARE = {
 @pytest.mark.parametrize(
     ("suite", "scale", "dataset_id"),
     [
-        ("metaworld-v1", "small", "metaworld-v1-89f57972f1"),
-        ("metaworld-v1", "paper", "metaworld-v1-5bfc2fc147"),
-        ("toy-v1", "small", "toy-v1-6267f01cba"),
+        ("metaworld-v1", "small", "metaworld-v1-fe79d8ef5c"),
+        ("metaworld-v1", "paper", "metaworld-v1-0008b5ecbe"),
+        ("toy-v1", "small", "toy-v1-a762c3cae8"),
     ],
 )
 def test_datasets_of_older_suites_keep_their_names(

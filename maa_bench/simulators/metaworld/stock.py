@@ -135,6 +135,8 @@ def _ignore(message: str) -> None:
 
 
 class _Expert:
+    """Works on a copy: the scripts of door-open and door-close move the door in the observation that they are given."""
+
     def __init__(self, policy: Any) -> None:
         self._policy = policy
 
@@ -142,4 +144,4 @@ class _Expert:
         """Scripted policies keep no state."""
 
     def act(self, obs: Float64) -> Float64:
-        return np.clip(self._policy.get_action(obs), -1.0, 1.0)
+        return np.clip(self._policy.get_action(obs.copy()), -1.0, 1.0)
