@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from maa_bench.method import MethodCard
-    from maa_bench.stats import Estimate
+    from maa_bench.stats.steps import Steps
 
 SCHEMA_VERSION = 2
 AGGREGATE = "aggregate"
@@ -81,21 +81,26 @@ class MetricValue(_Model):
 
 
 class StepsValue(_Model):
-    """A number of environment steps with its interval."""
+    """A number of environment steps with its interval, if it has one."""
 
     value: float = Field(ge=1, description="Point estimate, 6 decimals.")
-    ci: tuple[float, float] = Field(description="95 % interval [low, high]; holds the value.")
+    ci: tuple[float, float] | None = Field(
+        description="95 % interval [low, high]; holds the value. Null where the successes have no spread to make one "
+        "of: a single episode succeeded, or those of a single one of several training seeds, or all took the same "
+        "number of steps; null of the aggregate where it is null of a task."
+    )
 
     @model_validator(mode="after")
     def _inside(self) -> StepsValue:
-        if not 1 <= self.ci[0] <= self.value <= self.ci[1]:
+        if self.ci is not None and not 1 <= self.ci[0] <= self.value <= self.ci[1]:
             raise ValueError(f"value {self.value} lies outside its interval {list(self.ci)}")
         return self
 
     @classmethod
-    def of(cls, estimate: Estimate) -> StepsValue:
-        """An estimate, rounded."""
-        return cls(value=round(estimate.value, 6), ci=(round(estimate.lo, 6), round(estimate.hi, 6)))
+    def of(cls, steps: Steps) -> StepsValue:
+        """What was computed, rounded."""
+        ci = None if steps.ci is None else (round(steps.ci[0], 6), round(steps.ci[1], 6))
+        return cls(value=round(steps.value, 6), ci=ci)
 
 
 class MetricSet(_Model):

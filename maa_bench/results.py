@@ -52,7 +52,7 @@ from maa_bench.record import (
     record_schema,
 )
 from maa_bench.stats import Estimate, intervals
-from maa_bench.stats.steps import steps_to_success
+from maa_bench.stats.steps import Steps, steps_to_success
 from maa_bench.table_columns import read_table
 from maa_bench.untrusted import json_object, read_limited
 
@@ -249,8 +249,8 @@ def validate_record(folder: Path) -> RunRecord:
                 )
         if not _same_steps(values.steps_to_success, again[task].steps_to_success):
             raise RecordError(
-                f"{folder / RECORD}: steps_to_success of {task!r} is {values.steps_to_success}, "
-                f"but its episodes give {again[task].steps_to_success}"
+                f"{folder / RECORD}: steps_to_success of {task!r} is {_said(values.steps_to_success)}, "
+                f"but its episodes give {_said(again[task].steps_to_success)}"
             )
     load_candidate_rows(folder, record)
     return record
@@ -259,11 +259,20 @@ def validate_record(folder: Path) -> RunRecord:
 def _same_steps(was: StepsValue | None, now: StepsValue | None) -> bool:
     if was is None or now is None:
         return was is now
-    return all(abs(a - b) <= 1.5e-6 * b for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True))
+    if (was.ci is None) != (now.ci is None):
+        return False
+    numbers = zip((was.value, *(was.ci or ())), (now.value, *(now.ci or ())), strict=True)
+    return all(abs(a - b) <= 1.5e-6 * b for a, b in numbers)
+
+
+def _said(steps: StepsValue | None) -> str:
+    if steps is None:
+        return "null"
+    return f"{steps.value} " + ("without an interval" if steps.ci is None else str(list(steps.ci)))
 
 
 def _metrics_of_grid(grid: EpisodeGrid) -> Metrics:
-    def metric_set(estimates: Mapping[str, Estimate], steps: Estimate | None) -> MetricSet:
+    def metric_set(estimates: Mapping[str, Estimate], steps: Steps | None) -> MetricSet:
         values = {k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()}
         return MetricSet(**values, steps_to_success=None if steps is None else StepsValue.of(steps))
 

@@ -150,7 +150,7 @@ def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
             for name in METRICS
         },
         "lift": lift,
-        "steps_to_success": None if steps is None else [steps.value, *steps.ci],
+        "steps_to_success": None if steps is None else [steps.value, *(steps.ci or ())],
         "cost": {
             "parameters": cost.parameters,
             "fit_s": round(cost.seconds.fit / seeds, 3),
