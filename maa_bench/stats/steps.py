@@ -46,11 +46,11 @@ def steps_to_success(
     found: dict[str, Steps | None] = dict.fromkeys(tasks)
     boots = []
     for name, first in tasks.items():
-        success = first > 0
-        if not success.any():
+        value = mean_steps(first)
+        if value is None:
             continue
-        value, boot = float(first[success].mean()), _resampled(name, first, resamples)
-        replicated = len(success) == 1 or np.count_nonzero(success.any(axis=(1, 2))) > 1
+        boot = _resampled(name, first, resamples)
+        replicated = len(first) == 1 or np.count_nonzero((first > 0).any(axis=(1, 2))) > 1
         found[name] = Steps(value, _interval(value, boot) if replicated else None)
         boots.append(boot)
     parts = [steps for steps in found.values() if steps is not None]
@@ -64,6 +64,12 @@ def steps_to_success(
     known = ~np.isnan(resampled)
     aggregate = _ratio(np.where(known, resampled, 0).sum(axis=0), known.sum(axis=0))
     return found, Steps(mean, _interval(mean, aggregate))
+
+
+def mean_steps(first: Int) -> float | None:
+    """Mean first-success step of the successful episodes of one task; None if there are none."""
+    success = first > 0
+    return float(first[success].mean()) if success.any() else None
 
 
 def _resampled(name: str, first: Int, resamples: int) -> Float64:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.record import StepsValue
+from maa_bench.record import MetricValue, RunRecord, StepsValue
 from maa_bench.report.axis_table import axis_table
 from maa_bench.report.board_data import board_data
 from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
@@ -45,7 +45,6 @@ from maa_bench.report.tables import (
     steps_of,
     summary_table,
 )
-from maa_bench.results import MetricValue, RunRecord
 
 FIVE = ("expert", "random_seen", "make_an_agent", "random_weights", "nearest_checkpoint")
 
