@@ -10,7 +10,8 @@ import numpy as np
 from maa_bench.episodes import EpisodeGrid
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS, all_metrics
-from maa_bench.record import Metrics, MetricSet, MetricValue, RunRecord, StepsValue
+from maa_bench.record import RunRecord
+from maa_bench.record_metrics import Metrics, MetricSet, MetricValue, StepsValue
 from maa_bench.stats import Estimate, intervals
 from maa_bench.stats.steps import Steps, mean_steps, steps_to_success
 

@@ -22,7 +22,8 @@ from maa_bench.episodes import EPISODE_COLUMNS, outcomes_of_episodes, sorted_epi
 from maa_bench.errors import RecordError, did_you_mean, one_line
 from maa_bench.files import sha256_of, whole_folder, write_bytes
 from maa_bench.migration import migrated
-from maa_bench.record import SCHEMA_VERSION, FileInfo, Metrics, RunRecord, known_keys
+from maa_bench.record import SCHEMA_VERSION, FileInfo, RunRecord, known_keys
+from maa_bench.record_metrics import Metrics
 from maa_bench.table_columns import read_table
 from maa_bench.untrusted import json_object, read_limited
 

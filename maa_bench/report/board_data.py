@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, MetricSet, RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.record_metrics import MetricSet
 from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
 from maa_bench.report.curve_tables import SETTINGS
 from maa_bench.report.curves import Axis

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, MetricSet, RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.record_metrics import MetricSet
 
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """The controls of every table, in their fixed order, after the methods under test."""

@@ -24,7 +24,8 @@ from maa_bench.episodes import EPISODE_COLUMNS, EPISODE_SCHEMA
 from maa_bench.errors import RecordError
 from maa_bench.method import USES, MethodCard
 from maa_bench.metrics import METRICS
-from maa_bench.record import MethodInfo, MetricValue, RunRecord, record_schema
+from maa_bench.record import MethodInfo, RunRecord, record_schema
+from maa_bench.record_metrics import MetricValue
 from maa_bench.report.record_docs import record_markdown, schema_json
 from maa_bench.results import (
     load_episodes,

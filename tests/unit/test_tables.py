@@ -13,7 +13,8 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.record import MetricValue, RunRecord, StepsValue
+from maa_bench.record import RunRecord
+from maa_bench.record_metrics import MetricValue, StepsValue
 from maa_bench.report.axis_table import axis_table
 from maa_bench.report.board_data import board_data
 from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
