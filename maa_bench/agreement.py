@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1.5e-6
 """Of numbers of six decimals; relative where they are above 1. The last decimal may be another on another machine."""
 
+MAX_DRAWN = 10_000
+"""Policies (training seeds x candidates) or layouts of a task, which are drawn thousands of times for an interval."""
+
 STEPS = "steps_to_success"
 
 Numbers = dict[str, tuple[float, ...]]
@@ -28,7 +31,18 @@ Numbers = dict[str, tuple[float, ...]]
 
 
 def metrics_of_grid(grid: EpisodeGrid) -> Metrics:
-    """Every metric, with its interval, as a record has them."""
+    """Every metric, with its interval, as a record has them.
+
+    Raises:
+        RecordError: more policies or layouts than intervals can be made of.
+    """
+    for task, outcomes in grid.tasks.items():
+        n_seeds, n_candidates, n_layouts = outcomes.success.shape
+        most = max(n_seeds * n_candidates, n_layouts, 0 if outcomes.select is None else outcomes.select.shape[2])
+        if most > MAX_DRAWN:
+            raise RecordError(
+                f"episodes: task {task!r} has {most:,} policies or layouts, at most {MAX_DRAWN:,} are allowed"
+            )
 
     def metric_set(estimates: Mapping[str, Estimate], steps: Steps | None) -> MetricSet:
         values = {k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()}

@@ -159,6 +159,8 @@ def validate_record(folder: Path, intervals: bool = True) -> RunRecord:
     try:
         grid = outcomes_of_episodes(table)
         check_run(record, grid, table)
+        if not table.equals(sorted_episodes(table, record.split.test)):
+            raise RecordError("episodes: rows are not in order (task, train_seed, candidate, layout_set, layout)")
     except RecordError as error:
         raise RecordError(f"{folder}: {error}") from error
     try:
