@@ -119,6 +119,8 @@ def claim_notes(record: RunRecord) -> Iterator[str]:
         yield f"suite {suite.name} is superseded by {suite.superseded_by}"
     if record.seeds.base != 0:
         yield f"its seeds begin at {record.seeds.base}, not at 0: they may be the best of several runs"
+    if record.failures:
+        yield f"episodes of {len(record.failures)} candidates broke off: whether these fail again is not compared"
     if record.protocol.name is None:
         yield "under no named protocol: it will stand in a table of its own"
     git = record.environment.git

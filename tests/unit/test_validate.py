@@ -213,7 +213,9 @@ def test_candidates_that_broke_off_are_held_to_their_successes_only(tmp_path: Pa
     failure = {"task": record.split.test[0], "train_seed": 0, "candidate": 0, "episodes": 5, "reason": "too long"}
     folder = write(tmp_path, record.model_copy(update={"metrics": metrics_of_episodes(broken)}), broken, candidates)
     edit(folder, lambda raw: raw.update(failures=[failure]))
-    assert problems(folder, sample=10**6) == []
+    verdict = judge(folder, Ways(sample=10**6))
+    assert verdict.problems == []
+    assert any(note.startswith("episodes of 1 candidates broke off") for note in verdict.notes)
 
 
 def test_a_sample_is_the_records_own_spread_over_tasks_and_differs_by_seed(folder: Path, made: Made) -> None:
