@@ -200,6 +200,7 @@ class Cost(Part):
     environment_steps: Count = Field(description="Simulator steps of all evaluation episodes.")
     peak_mb: float = Field(
         ge=0,
+        le=1e9,
         description="Peak resident memory, in MB (10^6 bytes), of the largest process that fitted the method, had it "
         "generate or ran its episodes, while it did.",
     )

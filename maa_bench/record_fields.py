@@ -23,7 +23,8 @@ HubId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[A-Za-z0-9._-]{1,64})?$")
 ]
 Factor = Annotated[float, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
+# Three hundred years.
+Seconds = Annotated[float, Field(ge=0, le=1e10), AfterValidator(lambda x: round(x, 3))]
 
 
 def _packages(versions: dict[str, str]) -> dict[str, str]:

@@ -204,9 +204,12 @@ def parse_record(path: Path) -> RunRecord:
     if version == 1:
         data = json.dumps(migrated(raw, lambda: _metrics_beside(path))).encode()
     try:
-        return RunRecord.model_validate_json(data, strict=True)
+        record = RunRecord.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise RecordError(f"{path}: {one_line(_first_error(error))}") from error
+    if version != 1 and CANDIDATE_ROWS not in record.files:
+        raise RecordError(f"{path}: 'files' does not list {CANDIDATE_ROWS}")
+    return record
 
 
 def _metrics_beside(record: Path) -> dict[str, Any]:

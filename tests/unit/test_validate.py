@@ -20,7 +20,7 @@ from maa_bench.cli import main
 from maa_bench.conditions import Conditions
 from maa_bench.named_protocol import load_protocol
 from maa_bench.record import Seeds
-from maa_bench.results import CANDIDATES, EPISODES, RECORD, load_episodes, metrics_of_episodes
+from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, EPISODES, RECORD, load_episodes, metrics_of_episodes
 from maa_bench.validation.contents import record_folders
 from maa_bench.validation.judge import Ways, judge
 from maa_bench.validation.reroll import draw, own_seed
@@ -98,6 +98,7 @@ CLAIMS = [
     (record("method.trained_on", "everything"), "trained_on 'everything'"),
     (record("method.pretrained_on", ["goal-999"]), None),
     (record("metrics.aggregate.mean", {"value": 1.0, "ci": [1.0, 1.0]}), "mean of 'aggregate' is 1.0"),
+    (lambda folder: edit(folder, lambda raw: raw["files"].pop(CANDIDATE_ROWS)), f"does not list {CANDIDATE_ROWS}"),
     (record("failures", [{"task": "x", "train_seed": 0, "candidate": 0, "episodes": 1, "reason": ""}]), "no such"),
     (record("run_id", "another"), "its place is stranger/another/"),
     (record("environment.git", {"commit": "0" * 40, "dirty": True}), None),
