@@ -110,8 +110,6 @@ def load_record(folder: str | Path) -> RunRecord:
     folder = Path(folder)
     path = folder / RECORD
     record = parse_record(path)
-    if EPISODES not in record.files:
-        raise RecordError(f"{path}: 'files' does not list {EPISODES}")
     for name, info in record.files.items():
         file = folder / name
         if not file.is_file():
@@ -207,8 +205,9 @@ def parse_record(path: Path) -> RunRecord:
         record = RunRecord.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise RecordError(f"{path}: {one_line(_first_error(error))}") from error
-    if version != 1 and CANDIDATE_ROWS not in record.files:
-        raise RecordError(f"{path}: 'files' does not list {CANDIDATE_ROWS}")
+    for name in (EPISODES,) if version == 1 else (EPISODES, CANDIDATE_ROWS):
+        if name not in record.files:
+            raise RecordError(f"{path}: 'files' does not list {name}")
     return record
 
 
