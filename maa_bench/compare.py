@@ -19,7 +19,7 @@ from maa_bench.errors import OptionError, RecordError, did_you_mean
 from maa_bench.metrics import METRICS, Float64
 from maa_bench.record import RunRecord
 from maa_bench.report.tables import SELECTING, group_key, method_labels
-from maa_bench.results import RECORD, load_episodes, load_record
+from maa_bench.results import RECORD, load_episodes, load_record, validate_record
 from maa_bench.stats import LEVEL, runs
 from maa_bench.stats.joint import Difference, difference
 from maa_bench.stats.multiple import holm
@@ -126,7 +126,8 @@ def compare_runs(chosen: Sequence[Run], metric: str = "mean") -> Comparison:
 
     Raises:
         OptionError: no such metric, or one that selects among other numbers of candidates.
-        RecordError: records that do not compare, or episodes that are not whole.
+        RecordError: records that do not compare, episodes that are not whole, or a record whose numbers do not follow
+            from its episodes.
     """
     if metric not in METRICS:
         raise OptionError(f"--metric knows no {metric!r}.{did_you_mean(metric, METRICS)}")
@@ -141,6 +142,8 @@ def compare_runs(chosen: Sequence[Run], metric: str = "mean") -> Comparison:
     if metric in SELECTING and len(set(numbers.values())) > 1:
         said = ", ".join(f"{name} {number}" for name, number in numbers.items())
         raise OptionError(f"--metric {metric} grows with the number of candidates ({said}); compare mean")
+    for run in chosen:
+        validate_record(run.folder)
     grids = {name: outcomes_of_episodes(load_episodes(run.folder)) for name, run in by_name.items()}
     drawn, in_order = resample(grids), records[0].split.test
     tasks = {name: {task: drawn[name][task][metric] for task in in_order} for name in by_name}

@@ -28,6 +28,8 @@ Int = npt.NDArray[np.int64]
 LAYOUT_SETS = ("select", "test")
 _SPARSEST = 1000
 """Cells of a task's grid for each row that there is; a grid that lacks more is refused without being made."""
+_MANY = 10_000_000
+"""Cells of a grid that is made although rows are missing, only to name one of them."""
 
 
 EPISODE_COLUMNS = (
@@ -188,7 +190,8 @@ def _grid(task: str, layout_set: str, keys: dict[str, Int], first: Int) -> _Part
     levels, positions = zip(*(np.unique(c, return_inverse=True) for c in columns), strict=True)
     shape = tuple(len(level) for level in levels)
     cells = math.prod(shape)
-    if cells > _SPARSEST * len(first):  # not to be made, and no use in naming what is missing
+    most = min(_SPARSEST * len(first), max(len(first), _MANY))
+    if cells > most:  # not to be made, and no use in naming what is missing
         what = "training seeds, {} candidates and {} layouts".format(*shape[1:])
         raise RecordError(
             f"episodes: task {task!r} has {len(first)} {layout_set} rows for {shape[0]} {what}, which would be {cells}"

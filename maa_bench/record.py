@@ -1,7 +1,8 @@
 """The run record: what `results/<method>/<run_id>/record.json` holds, key by key.
 
-Unknown keys, NaN and infinity are refused. `docs/record.md` is made from the descriptions here. Reading and
-writing is in `maa_bench.results`, which also gives these names.
+Its numbers are in `maa_bench.record_metrics`, the types of single values in `maa_bench.record_fields`. Unknown keys,
+NaN and infinity are refused. `docs/record.md` is made from the descriptions here. Reading and writing is in
+`maa_bench.results`.
 """
 
 from __future__ import annotations
@@ -10,47 +11,35 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from maa_bench.metrics import METRICS
+from maa_bench.record_fields import (
+    Count,
+    Factor,
+    HubId,
+    Name,
+    Part,
+    Positive,
+    Seconds,
+    Seed,
+    Sha256,
+    Text,
+    Versions,
+)
+from maa_bench.record_metrics import Metrics, MetricSet
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from maa_bench.method import MethodCard
-    from maa_bench.stats import Estimate
 
 SCHEMA_VERSION = 2
 AGGREGATE = "aggregate"
 """Where a task's name stands in a table, this is the mean over tasks."""
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# Six decimals: fewer than the last bits in which two machines' sums differ, so that records keep the same
-# bytes.
-Share = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda x: round(x, 6))]
-# Whole numbers as far as every reader of JSON has them exactly.
-Count = Annotated[int, Field(ge=0, le=2**53)]
-Positive = Annotated[int, Field(ge=1, le=2**53)]
-Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""Of a method, suite, split, task or protocol: it may name a file or a folder."""
-# Words of strangers: no characters that command a terminal, or that turn the direction in which text is read.
-Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$")]
-HubId = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[A-Za-z0-9._-]{1,64})?$")
-]
-Factor = Annotated[float, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0), AfterValidator(lambda x: round(x, 3))]
-
 FILES = ("episodes.parquet", "candidates.parquet", "candidates.safetensors")
 """What may lie beside a record."""
-
-
-def _packages(versions: dict[str, str]) -> dict[str, str]:
-    for name in versions:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-            raise ValueError(f"{name!r} is no package's name")
-    return versions
 
 
 def _files(files: dict[str, FileInfo]) -> dict[str, FileInfo]:
@@ -60,77 +49,7 @@ def _files(files: dict[str, FileInfo]) -> dict[str, FileInfo]:
     return files
 
 
-Versions = Annotated[dict[str, Text], AfterValidator(_packages)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MetricValue(_Model):
-    """A metric with its interval."""
-
-    value: Share = Field(description="Point estimate, in [0, 1], 6 decimals.")
-    ci: tuple[Share, Share] = Field(description="95 % interval [low, high]; holds the value.")
-
-    @model_validator(mode="after")
-    def _inside(self) -> MetricValue:
-        if not self.ci[0] <= self.value <= self.ci[1]:
-            raise ValueError(f"value {self.value} lies outside its interval {list(self.ci)}")
-        return self
-
-
-class StepsValue(_Model):
-    """A number of environment steps with its interval."""
-
-    value: float = Field(ge=1, description="Point estimate, 6 decimals.")
-    ci: tuple[float, float] = Field(description="95 % interval [low, high]; holds the value.")
-
-    @model_validator(mode="after")
-    def _inside(self) -> StepsValue:
-        if not 1 <= self.ci[0] <= self.value <= self.ci[1]:
-            raise ValueError(f"value {self.value} lies outside its interval {list(self.ci)}")
-        return self
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> StepsValue:
-        """An estimate, rounded."""
-        return cls(value=round(estimate.value, 6), ci=(round(estimate.lo, 6), round(estimate.hi, 6)))
-
-
-class MetricSet(_Model):
-    """Every metric of one task, or of the mean over tasks."""
-
-    mean: MetricValue = Field(description=METRICS["mean"])
-    best_selected: MetricValue = Field(description=METRICS["best_selected"])
-    top5_selected: MetricValue = Field(description=METRICS["top5_selected"])
-    qualified_rate: MetricValue = Field(description=METRICS["qualified_rate"])
-    oracle_best: MetricValue = Field(description=METRICS["oracle_best"])
-    legacy_top5: MetricValue = Field(description=METRICS["legacy_top5"])
-    legacy_best: MetricValue = Field(description=METRICS["legacy_best"])
-    steps_to_success: StepsValue | None = Field(
-        default=None,
-        description="Mean first-success step of the successful test episodes, in environment steps (of the aggregate: "
-        "mean over the tasks that have one); null where nothing succeeded. It says nothing of the episodes that "
-        "failed: read it beside `mean`.",
-    )
-
-    def __getitem__(self, metric: str) -> MetricValue:
-        """The metric of that name in `METRICS`."""
-        if metric not in METRICS:
-            raise KeyError(metric)
-        value: MetricValue = getattr(self, metric)
-        return value
-
-
-class Metrics(_Model):
-    """All numbers of a run."""
-
-    tasks: dict[str, MetricSet] = Field(description="Metrics of each test task, by task name.")
-    aggregate: MetricSet = Field(description="Unweighted mean over the test tasks, with its own intervals.")
-
-
-class MethodInfo(_Model):
+class MethodInfo(Part):
     """The method's card, and where the method came from."""
 
     name: Name = Field(description="Registry name.")
@@ -155,7 +74,7 @@ class MethodInfo(_Model):
         return cls(**dataclasses.asdict(card), source=source)
 
 
-class SuiteInfo(_Model):
+class SuiteInfo(Part):
     """The suite, pinned."""
 
     name: Name = Field(description="Suite name with version, e.g. `metaworld-v1`.")
@@ -165,7 +84,7 @@ class SuiteInfo(_Model):
     layouts_sha256: Sha256 = Field(description="SHA-256 of the suite's frozen layouts.")
 
 
-class SplitInfo(_Model):
+class SplitInfo(Part):
     """Which tasks a method learned from and which it was tested on."""
 
     name: Name = Field(description="Split name, e.g. `unseen`.")
@@ -173,7 +92,7 @@ class SplitInfo(_Model):
     test: tuple[Name, ...] = Field(min_length=1, description="Test tasks, in the suite's order.")
 
 
-class DatasetInfo(_Model):
+class DatasetInfo(Part):
     """The checkpoint dataset that the method was fitted on."""
 
     id: Text = Field(
@@ -187,7 +106,7 @@ class DatasetInfo(_Model):
     runs: Count = Field(description="Number of training runs that the checkpoints come from.")
 
 
-class ProtocolInfo(_Model):
+class ProtocolInfo(Part):
     """How the method was asked and tested. Records of different protocols are never put in one table."""
 
     name: Name | None = Field(
@@ -231,14 +150,14 @@ class ProtocolInfo(_Model):
         return self.model_dump(mode="json", exclude={"name", "condition"})
 
 
-class Seeds(_Model):
+class Seeds(Part):
     """All randomness of the run."""
 
     train: tuple[Seed, ...] = Field(min_length=1, description="Training seeds; each is one fit and its candidates.")
     base: Seed = Field(description="The seed that every other random stream is derived from.")
 
 
-class GitInfo(_Model):
+class GitInfo(Part):
     """The checkout that the run was made with."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40,64}$", description="Commit hash.")
@@ -247,7 +166,7 @@ class GitInfo(_Model):
     )
 
 
-class Environment(_Model):
+class Environment(Part):
     """The machine and the software."""
 
     python: Text = Field(description="Python version.")
@@ -261,7 +180,7 @@ class Environment(_Model):
     mujoco_gl: Text | None = Field(description="The environment variable MUJOCO_GL, or null.")
 
 
-class StageSeconds(_Model):
+class StageSeconds(Part):
     """Seconds of work of each stage, summed over workers, tasks and training seeds, measured when it was done."""
 
     dataset: Seconds = Field(
@@ -274,13 +193,14 @@ class StageSeconds(_Model):
     evaluate: Seconds = Field(description="Running episodes.")
 
 
-class Cost(_Model):
+class Cost(Part):
     """What the run took."""
 
     seconds: StageSeconds = Field(description="Wall-clock seconds by stage.")
     environment_steps: Count = Field(description="Simulator steps of all evaluation episodes.")
     peak_mb: float = Field(
         ge=0,
+        le=1e9,
         description="Peak resident memory, in MB (10^6 bytes), of the largest process that fitted the method, had it "
         "generate or ran its episodes, while it did.",
     )
@@ -296,7 +216,7 @@ class Cost(_Model):
     )
 
 
-class Failure(_Model):
+class Failure(Part):
     """A candidate some of whose episodes broke off. Each such episode counts as unsuccessful."""
 
     task: Name = Field(description="Task name.")
@@ -306,7 +226,7 @@ class Failure(_Model):
     reason: Text = Field(description="Why, for the first of them.")
 
 
-class FileInfo(_Model):
+class FileInfo(Part):
     """A file beside the record."""
 
     sha256: Sha256 = Field(description="SHA-256 of the file's bytes.")
@@ -314,7 +234,7 @@ class FileInfo(_Model):
     rows: Count | None = Field(default=None, description="Rows, for tables; else null.")
 
 
-class RunRecord(_Model):
+class RunRecord(Part):
     """One method, on one split of one suite, under one protocol."""
 
     schema_version: Literal[2] = Field(default=2, description="Version of this schema: 2.")

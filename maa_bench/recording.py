@@ -31,7 +31,7 @@ from maa_bench.record import (
     SuiteInfo,
 )
 from maa_bench.registry import LoadedMethod
-from maa_bench.results import FAILURES, load_episodes, load_record, metrics_of_episodes, write_record
+from maa_bench.results import FAILURES, load_episodes, metrics_of_episodes, validate_record, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,8 +54,9 @@ def record_of(
 ) -> RunRecord:
     """The record of one method of a plan, made of its cells and written.
 
-    A record that is there already is kept if nothing was computed anew, it is whole, and its episodes are those of the
-    cells; somebody else's record of the same run, from a checkout for example, is not taken for this one.
+    A record that is there already is kept if nothing was computed anew, it is whole, its numbers follow from its
+    episodes, and these are those of the cells; somebody else's record of the same run, from a checkout for example, is
+    not taken for this one.
 
     Args:
         plan, method: which.
@@ -70,7 +71,7 @@ def record_of(
     table = _episode_table(plan, cells, results)
     if all(cell.key in before for cell in cells):
         try:
-            found = load_record(folder)
+            found = validate_record(folder)
             whole = all((folder / file).exists() for file in found.files)
             if whole and load_episodes(folder).equals(sorted_episodes(table, plan.tasks)):
                 (folder / FAILURES).unlink(missing_ok=True)  # of a later run that failed

@@ -1,7 +1,7 @@
 """Run records on disk: `results/<method>/<run_id>/{record.json, *.parquet, candidates.safetensors}`.
 
 This is the one writer and the one reader of these files. The record's keys are in `maa_bench.record`, the
-columns in `maa_bench.episodes` and `maa_bench.candidate_rows`; records and episodes are given here too.
+columns in `maa_bench.episodes` and `maa_bench.candidate_rows`.
 """
 
 from __future__ import annotations
@@ -16,88 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from maa_bench.agreement import check_numbers, check_run, metrics_of_grid
 from maa_bench.candidate_rows import CANDIDATE_COLUMNS, Measures, candidate_table, check_candidate_table
-from maa_bench.environment import environment_info
-from maa_bench.episodes import (
-    EPISODE_COLUMNS,
-    EpisodeGrid,
-    outcomes_of_episodes,
-    sorted_episodes,
-)
+from maa_bench.episodes import EPISODE_COLUMNS, outcomes_of_episodes, sorted_episodes
 from maa_bench.errors import RecordError, did_you_mean, one_line
 from maa_bench.files import sha256_of, whole_folder, write_bytes
-from maa_bench.metrics import METRICS
 from maa_bench.migration import migrated
-from maa_bench.record import (
-    AGGREGATE,
-    SCHEMA_VERSION,
-    Cost,
-    DatasetInfo,
-    Environment,
-    Failure,
-    FileInfo,
-    GitInfo,
-    MethodInfo,
-    Metrics,
-    MetricSet,
-    MetricValue,
-    ProtocolInfo,
-    RunRecord,
-    Seeds,
-    SplitInfo,
-    StageSeconds,
-    StepsValue,
-    SuiteInfo,
-    known_keys,
-    record_schema,
-)
-from maa_bench.stats import Estimate, intervals
-from maa_bench.stats.steps import steps_to_success
+from maa_bench.record import SCHEMA_VERSION, FileInfo, RunRecord, known_keys
+from maa_bench.record_metrics import Metrics
 from maa_bench.table_columns import read_table
 from maa_bench.untrusted import json_object, read_limited
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    EPISODE_SCHEMA: pa.Schema
-
-__all__ = [
-    "AGGREGATE",
-    "CANDIDATES",
-    "CANDIDATE_COLUMNS",
-    "CANDIDATE_ROWS",
-    "EPISODES",
-    "EPISODE_COLUMNS",
-    "EPISODE_SCHEMA",
-    "FAILURES",
-    "METRICS",
-    "RECORD",
-    "SCHEMA_VERSION",
-    "Cost",
-    "DatasetInfo",
-    "Environment",
-    "Failure",
-    "FileInfo",
-    "GitInfo",
-    "MethodInfo",
-    "MetricSet",
-    "MetricValue",
-    "Metrics",
-    "ProtocolInfo",
-    "RunRecord",
-    "Seeds",
-    "SplitInfo",
-    "StageSeconds",
-    "SuiteInfo",
-    "environment_info",
-    "load_candidate_rows",
-    "load_episodes",
-    "load_record",
-    "metrics_of_episodes",
-    "record_schema",
-    "validate_record",
-    "write_record",
-]
 
 RECORD = "record.json"
 MAX_RECORD = 5_000_000
@@ -107,16 +38,6 @@ CANDIDATE_ROWS = "candidates.parquet"
 CANDIDATES = "candidates.safetensors"
 FAILURES = "failures.json"
 """In the place of a record: why a run has none."""
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """`EPISODE_SCHEMA`, made when asked for."""
-        if name != "EPISODE_SCHEMA":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from maa_bench import episodes
-
-        return episodes.EPISODE_SCHEMA
 
 
 def metrics_of_episodes(table: pa.Table) -> Metrics:
@@ -128,7 +49,7 @@ def metrics_of_episodes(table: pa.Table) -> Metrics:
     Raises:
         RecordError: the table is not whole; the message says what is missing, doubled or contradictory.
     """
-    return _metrics_of_grid(outcomes_of_episodes(table))
+    return metrics_of_grid(outcomes_of_episodes(table))
 
 
 def write_record(
@@ -156,7 +77,7 @@ def write_record(
         RecordError: the episodes are not whole or belong to another run than the record.
     """
     table = sorted_episodes(episodes, record.split.test)
-    _check_agreement(record, outcomes_of_episodes(table), table)
+    check_run(record, outcomes_of_episodes(table), table)
     about = candidate_table(record, candidates or {}, measures)
     contents = {EPISODES: _parquet_bytes(table), CANDIDATE_ROWS: _parquet_bytes(about)}
     rows = {EPISODES: table.num_rows, CANDIDATE_ROWS: about.num_rows}
@@ -189,8 +110,6 @@ def load_record(folder: str | Path) -> RunRecord:
     folder = Path(folder)
     path = folder / RECORD
     record = parse_record(path)
-    if EPISODES not in record.files:
-        raise RecordError(f"{path}: 'files' does not list {EPISODES}")
     for name, info in record.files.items():
         file = folder / name
         if not file.is_file():
@@ -223,9 +142,12 @@ def load_candidate_rows(folder: Path, record: RunRecord) -> pa.Table | None:
         raise RecordError(f"{path}: {error}") from error
 
 
-def validate_record(folder: Path) -> RunRecord:
-    """`load_record`, and also: the episodes belong to the record, and its metrics are theirs (made again
-    here).
+def validate_record(folder: Path, intervals: bool = True) -> RunRecord:
+    """`load_record`, and also: the episodes belong to the record, and its metrics are theirs (made again here).
+
+    Args:
+        folder: the record's.
+        intervals: make these again, too, which takes a tenth of a second; without, it is milliseconds.
 
     Raises:
         RecordError: one line that names what does not hold.
@@ -234,68 +156,17 @@ def validate_record(folder: Path) -> RunRecord:
     table = load_episodes(folder)
     try:
         grid = outcomes_of_episodes(table)
-        _check_agreement(record, grid, table)
+        check_run(record, grid, table)
+        if not table.equals(sorted_episodes(table, record.split.test)):
+            raise RecordError("episodes: rows are not in order (task, train_seed, candidate, layout_set, layout)")
     except RecordError as error:
         raise RecordError(f"{folder}: {error}") from error
-    again = dict(record.model_copy(update={"metrics": _metrics_of_grid(grid)}).metric_sets())
-    for task, values in record.metric_sets():
-        for metric in METRICS:
-            was, now = values[metric], again[task][metric]
-            # A unit in the sixth decimal may go either way on another machine.
-            if any(abs(a - b) > 1.5e-6 for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True)):
-                raise RecordError(
-                    f"{folder / RECORD}: {metric} of {task!r} is {was.value} {list(was.ci)}, "
-                    f"but its episodes give {now.value} {list(now.ci)}"
-                )
-        if not _same_steps(values.steps_to_success, again[task].steps_to_success):
-            raise RecordError(
-                f"{folder / RECORD}: steps_to_success of {task!r} is {values.steps_to_success}, "
-                f"but its episodes give {again[task].steps_to_success}"
-            )
+    try:
+        check_numbers(record, grid, intervals)
+    except RecordError as error:
+        raise RecordError(f"{folder / RECORD}: {error}") from error
     load_candidate_rows(folder, record)
     return record
-
-
-def _same_steps(was: StepsValue | None, now: StepsValue | None) -> bool:
-    if was is None or now is None:
-        return was is now
-    return all(abs(a - b) <= 1.5e-6 * b for a, b in zip((was.value, *was.ci), (now.value, *now.ci), strict=True))
-
-
-def _metrics_of_grid(grid: EpisodeGrid) -> Metrics:
-    def metric_set(estimates: Mapping[str, Estimate], steps: Estimate | None) -> MetricSet:
-        values = {k: MetricValue(value=e.value, ci=(e.lo, e.hi)) for k, e in estimates.items()}
-        return MetricSet(**values, steps_to_success=None if steps is None else StepsValue.of(steps))
-
-    tasks, aggregate = intervals(grid.tasks)
-    steps, mean_steps = steps_to_success(grid.first)
-    return Metrics(
-        tasks={task: metric_set(e, steps[task]) for task, e in tasks.items()},
-        aggregate=metric_set(aggregate, mean_steps),
-    )
-
-
-def _check_agreement(record: RunRecord, grid: EpisodeGrid, table: pa.Table) -> None:
-    """The episodes are those that the record tells of, no fewer and no others."""
-
-    def same(what: str, episodes: object, recorded: object) -> None:
-        if episodes != recorded:
-            raise RecordError(f"{what}: the episodes have {episodes}, the record says {recorded}")
-
-    same("method", grid.method, record.method.name)
-    same("suite", grid.suite, record.suite.name)
-    same("split", grid.split, record.split.name)
-    same("test tasks", sorted(grid.tasks), sorted(record.split.test))
-    same("training seeds", list(grid.seeds), sorted(record.seeds.train))
-    for task, outcomes in grid.tasks.items():
-        _, candidates, layouts = outcomes.success.shape
-        same(f"candidates of task {task!r}", candidates, record.candidates_evaluated)
-        same(f"test layouts of task {task!r}", layouts, record.protocol.episodes)
-        if outcomes.select is not None:
-            same(f"select layouts of task {task!r}", outcomes.select.shape[2], record.protocol.select_episodes)
-    latest = int(np.max(table.column("first_success_step").to_numpy()))
-    if latest > record.protocol.horizon:
-        raise RecordError(f"first_success_step: {latest} is beyond the horizon of {record.protocol.horizon} steps")
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:
@@ -331,9 +202,13 @@ def parse_record(path: Path) -> RunRecord:
     if version == 1:
         data = json.dumps(migrated(raw, lambda: _metrics_beside(path))).encode()
     try:
-        return RunRecord.model_validate_json(data, strict=True)
+        record = RunRecord.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise RecordError(f"{path}: {one_line(_first_error(error))}") from error
+    for name in (EPISODES,) if version == 1 else (EPISODES, CANDIDATE_ROWS):
+        if name not in record.files:
+            raise RecordError(f"{path}: 'files' does not list {name}")
+    return record
 
 
 def _metrics_beside(record: Path) -> dict[str, Any]:

@@ -5,15 +5,10 @@ A suite is never edited once it is released; a change makes a `-v2` beside it.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +18,8 @@ import numpy.typing as npt
 
 from maa_bench.errors import SpecError, SuiteError, did_you_mean, one_line
 from maa_bench.policy import PolicySpec
+from maa_bench.suite_layouts import read_layouts
+from maa_bench.suite_toml import MAX_NUMBER, TomlTable
 from maa_bench.untrusted import read_limited, toml_table
 
 DEFAULT_SUITE = "metaworld-v2"
@@ -31,14 +28,10 @@ DEFAULT_SUITE = "metaworld-v2"
 LAYOUT_SETS = ("train", "select", "test")
 """train: collects data and prompts; select: may choose between candidates; test: is only ever reported."""
 
-MAX_TOML, MAX_LAYOUTS = 1_000_000, 100_000_000
-"""Bytes of a suite's two files, the second also when decompressed."""
-MAX_NUMBER = 1_000_000
-"""Of steps, layouts, inputs, outputs."""
+MAX_TOML = 1_000_000
+"""Bytes of a suite's file."""
 MAX_LINE = 1500
 """Characters of what is wrong with a suite; it may list the names of all its tasks."""
-BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, KeyError, SyntaxError, tokenize.TokenError)
-"""What reading a damaged .npz raises beside what one expects."""
 
 Scale = Literal["small", "paper"]
 """Sizes of datasets and methods: what a laptop does in minutes, or what was published."""
@@ -178,7 +171,7 @@ class Suite:
 
     @cached_property
     def _layouts(self) -> dict[str, npt.NDArray[np.float64]]:
-        return _load_layouts(self)
+        return read_layouts(self.name, self.layout_path, self.layouts_sha256, self.tasks, self.layout_counts)
 
     def layouts(self, task: str, layout_set: str) -> npt.NDArray[np.float64]:
         """The frozen initial states of a task: (n_layouts, layout_dim) float64, read-only.
@@ -224,44 +217,6 @@ def _suite_folder() -> Path:
     return Path(str(resources.files("maa_bench.tasks")))
 
 
-class _Table:
-    """One TOML table being read: every key must be known, present and of the right type."""
-
-    def __init__(self, data: Any, where: str, path: Path, keys: tuple[str, ...]) -> None:
-        if not isinstance(data, dict):
-            raise SuiteError(f"{path}: {where or 'the file'} must be a table")
-        self._data, self._where, self._path = data, where, path
-        for key in data:
-            if key not in keys:
-                raise SuiteError(f"{path}: unknown key {self._full(key)!r}.{did_you_mean(key, keys)}")
-
-    def _full(self, key: str) -> str:
-        return f"{self._where}.{key}" if self._where else key
-
-    def get(self, key: str, kind: type, default: Any = None) -> Any:
-        value = self._data.get(key, default)
-        if value is None:
-            raise SuiteError(f"{self._path}: missing key {self._full(key)!r}")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise SuiteError(f"{self._path}: {self._full(key)!r} must be a {kind.__name__}, not {type(value).__name__}")
-        return value
-
-    def positive(self, key: str) -> int:
-        value: int = self.get(key, int)
-        if not 1 <= value <= MAX_NUMBER:
-            what = "at least 1" if value < 1 else f"at most {MAX_NUMBER}"
-            raise SuiteError(f"{self._path}: {self._full(key)!r} must be {what}, not {value}")
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        values = self.get(key, list)
-        if not all(isinstance(v, str) for v in values):
-            raise SuiteError(f"{self._path}: {self._full(key)!r} must be a list of strings")
-        if len(set(values)) != len(values):
-            raise SuiteError(f"{self._path}: {self._full(key)!r} names something twice")
-        return tuple(values)
-
-
 _SUITE_KEYS = (
     *("name", "simulator", "description", "citation", "horizon", "success", "versions", "policy"),
     *("layouts", "tasks", "splits", "dataset", "datasets", "superseded_by"),
@@ -269,9 +224,9 @@ _SUITE_KEYS = (
 
 
 def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
-    top = _Table(data, "", path, _SUITE_KEYS)
-    policy = _Table(top.get("policy", dict), "policy", path, ("obs_dim", "hidden", "action_dim", "activations"))
-    layouts = _Table(top.get("layouts", dict), "layouts", path, ("file", "sha256", *LAYOUT_SETS))
+    top = TomlTable(data, "", path, _SUITE_KEYS)
+    policy = TomlTable(top.get("policy", dict), "policy", path, ("obs_dim", "hidden", "action_dim", "activations"))
+    layouts = TomlTable(top.get("layouts", dict), "layouts", path, ("file", "sha256", *LAYOUT_SETS))
     if top.get("success", str) != "any-step":
         raise SuiteError(f"{path}: 'success' must be 'any-step'")
     hidden = tuple(policy.get("hidden", list))
@@ -319,7 +274,7 @@ def _parse_suite(data: dict[str, Any], path: Path, source: str) -> Suite:
 
 
 def _parse_task(name: str, data: Any, path: Path) -> Task:
-    table = _Table(data, f"tasks.{name}", path, ("env", "options", "expert_noise"))
+    table = TomlTable(data, f"tasks.{name}", path, ("env", "options", "expert_noise"))
     noise = table.get("expert_noise", float, 1.0)
     if not 0 < noise <= 1:
         raise SuiteError(f"{path}: 'tasks.{name}.expert_noise' must be above 0 and at most 1, not {noise}")
@@ -327,7 +282,7 @@ def _parse_task(name: str, data: Any, path: Path) -> Task:
 
 
 def _parse_split(name: str, data: Any, tasks: Mapping[str, Task], path: Path) -> Split:
-    table = _Table(data, f"splits.{name}", path, ("kind", "train", "test", "dataset"))
+    table = TomlTable(data, f"splits.{name}", path, ("kind", "train", "test", "dataset"))
     kind, train, test = table.get("kind", str), table.strings("train"), table.strings("test")
     for task in (*train, *test):
         if task not in tasks:
@@ -350,7 +305,7 @@ def _parse_datasets(
 ) -> dict[str, DatasetTasks]:
     found = {}
     for name, own in data.items():
-        named = _Table(own, f"datasets.{name}", path, ("tasks",)).strings("tasks")
+        named = TomlTable(own, f"datasets.{name}", path, ("tasks",)).strings("tasks")
         for task in named:
             if task not in tasks:
                 raise SuiteError(f"{path}: dataset {name!r} names unknown task {task!r}.{did_you_mean(task, tasks)}")
@@ -381,52 +336,5 @@ def _dataset_tasks(tasks: tuple[str, ...], users: Iterable[Split]) -> DatasetTas
 
 
 def _parse_dataset(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
-    table = _Table(data, "dataset", path, get_args(Scale))
+    table = TomlTable(data, "dataset", path, get_args(Scale))
     return {scale: table.get(scale, dict) for scale in data}
-
-
-def _load_layouts(suite: Suite) -> dict[str, npt.NDArray[np.float64]]:
-    path = suite.layout_path
-    try:
-        raw = read_limited(path, MAX_LAYOUTS)
-    except ValueError as error:
-        raise SuiteError(f"cannot read layouts of suite {suite.name}: {path}: {error}") from None
-    except OSError as error:
-        raise SuiteError(f"cannot read layouts of suite {suite.name}: {path}: {error.strerror}") from None
-    digest = hashlib.sha256(raw).hexdigest()
-    if digest != suite.layouts_sha256:
-        raise SuiteError(
-            f"{path} has SHA-256 {digest[:12]}..., but suite {suite.name} was frozen with "
-            f"{suite.layouts_sha256[:12]}...: restore the file or name a new suite version"
-        )
-    try:
-        return _parse_layouts(raw, path, tuple(suite.tasks), tuple(suite.layout_counts.items()))
-    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, RuntimeError, *BROKEN_ARCHIVE) as error:
-        raise SuiteError(f"{path} cannot be read: {type(error).__name__}: {one_line(str(error))}") from None
-
-
-@lru_cache(maxsize=4)  # every job loads its suite; an altered file is another `raw`
-def _parse_layouts(
-    raw: bytes, path: Path, tasks: tuple[str, ...], counts: tuple[tuple[str, int], ...]
-) -> dict[str, npt.NDArray[np.float64]]:
-    layouts: dict[str, npt.NDArray[np.float64]] = {}
-    if not zipfile.is_zipfile(io.BytesIO(raw)):
-        raise SuiteError(f"{path} is no .npz archive")
-    with zipfile.ZipFile(io.BytesIO(raw)) as entries:  # what is in them is read as far as they say
-        if sum(entry.file_size for entry in entries.infolist()) > MAX_LAYOUTS:
-            raise SuiteError(f"{path} decompresses to more than {MAX_LAYOUTS:,} bytes")
-    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        for task in tasks:
-            for layout_set, count in counts:
-                key = f"{task}/{layout_set}"
-                if key not in archive:
-                    raise SuiteError(f"{path} lacks the layouts {key!r}")
-                values = archive[key]
-                if values.dtype != np.float64 or values.ndim != 2 or len(values) != count:
-                    raise SuiteError(f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)")
-                values.setflags(write=False)
-                layouts[key] = values
-            rows = np.concatenate([layouts[f"{task}/{layout_set}"] for layout_set in LAYOUT_SETS])
-            if len(np.unique(rows, axis=0)) != len(rows):
-                raise SuiteError(f"{path}: layouts of {task!r} occur twice; the three sets must be disjoint")
-    return layouts

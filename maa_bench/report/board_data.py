@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, MetricSet, RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.record_metrics import MetricSet
 from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
 from maa_bench.report.curve_tables import SETTINGS
 from maa_bench.report.curves import Axis
@@ -150,7 +151,7 @@ def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
             for name in METRICS
         },
         "lift": lift,
-        "steps_to_success": None if steps is None else [steps.value, *steps.ci],
+        "steps_to_success": None if steps is None else [steps.value, *(steps.ci or ())],
         "cost": {
             "parameters": cost.parameters,
             "fit_s": round(cost.seconds.fit / seeds, 3),

@@ -21,7 +21,7 @@ from maa_bench.report.paper import paper_tables
 from maa_bench.report.render import csv_text
 from maa_bench.report.site import PAGE, page
 from maa_bench.report.tables import Cell, in_order
-from maa_bench.results import FAILURES, RECORD, load_record
+from maa_bench.results import FAILURES, RECORD, validate_record
 
 INDEX = "index.md"
 TABLE = "table.csv"
@@ -31,7 +31,9 @@ BOARD = "leaderboard.json"
 
 
 def read_results(results_dir: Path) -> list[RunRecord]:
-    """Every record of `results_dir`, ordered by folder.
+    """Every record of `results_dir`, ordered by folder; its values follow from its episodes, which is checked here.
+
+    Its intervals are not made again, as that would take most of the time: `maa-bench validate` does so.
 
     Raises:
         RecordError: no records, a broken one, or one that stands in another folder than its method and run
@@ -48,7 +50,7 @@ def read_results(results_dir: Path) -> list[RunRecord]:
             continue  # A record that is being written, or was when the machine stopped.
         if (folder / FAILURES).exists() and not (folder / RECORD).exists():
             continue  # A run that failed has no record.
-        record = load_record(folder)
+        record = validate_record(folder, intervals=False)
         if place.parts != (record.method.name, record.run_id):
             raise RecordError(
                 f"{folder / RECORD}: run {record.run_id!r} of {record.method.name!r} belongs in "

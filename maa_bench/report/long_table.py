@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from maa_bench.metrics import METRICS
 from maa_bench.record import AGGREGATE, ProtocolInfo, RunRecord
-from maa_bench.report.tables import LIFT, SELECTING, Cell, Measured, key_of
+from maa_bench.report.tables import LIFT, SELECTING, Cell, Measured, key_of, steps_of
 
 LONG_COLUMNS = (
     "suite", "split", "dataset", "protocol", "condition", "method", "run_id", "task", "metric", "value", "lo", "hi",
@@ -47,8 +47,9 @@ def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = N
             }
             if task == AGGREGATE and lifts and key_of(record) in lifts:
                 cells[LIFT] = lifts[key_of(record)]
-            if values.steps_to_success is not None:
-                cells["steps_to_success"] = values.steps_to_success
+            steps = steps_of(values)
+            if steps is not None:
+                cells["steps_to_success"] = steps
             rows += [(*names, task, metric, *_numbers(cell)) for metric, cell in cells.items()]
     return rows
 

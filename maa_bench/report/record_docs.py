@@ -29,7 +29,7 @@ A run of a method writes one folder, `results/<method>/<run_id>/`, whole or not 
 | `candidates.safetensors` | the generated parameters; not committed, but the record holds their SHA-256 |
 
 Unknown keys, NaN and infinity are refused. `record.schema.json` beside this page is the JSON Schema
-(`maa_bench.results.record_schema()`). `load_record` reads a record and checks its files, `validate_record` also
+(`maa_bench.record.record_schema()`). `load_record` reads a record and checks its files, `validate_record` also
 makes its metrics again from the episodes, and `write_record` writes one. Records of schema version 1 still load: what
 they lack is made of their episodes, and they have no `candidates.parquet`.
 """

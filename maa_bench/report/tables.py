@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
 from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.record_metrics import MetricSet
 
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """The controls of every table, in their fixed order, after the methods under test."""
@@ -28,6 +29,7 @@ LIFT_NOTE = (
 )
 STEPS = "steps to success"
 STEPS_NOTE = f"{STEPS}: mean first-success step of the episodes that succeed; {{}}: none does"
+UNSURE_STEPS_NOTE = f"{STEPS} without an interval: the successes are too few, or of too few training seeds, to make one"
 LEGACY_NOTE = "†: the released code's metrics: they select on the rollouts that they report"
 ORACLE_NOTE = "‡: an upper bound, no result: the best candidate on the very layouts that it is scored on"
 
@@ -200,6 +202,14 @@ def shown(record: RunRecord, metric: str, task: str) -> str | Measured:
     return record.metrics.aggregate[metric] if task == AGGREGATE else record.metrics.tasks[task][metric]
 
 
+def steps_of(values: MetricSet) -> float | Ranged | None:
+    """Steps to success, with their interval where there is one; None where nothing succeeded."""
+    steps = values.steps_to_success
+    if steps is None or steps.ci is None:
+        return None if steps is None else steps.value
+    return Ranged(steps.value, steps.ci)
+
+
 def protocol_text(record: RunRecord) -> str:
     """The protocol in a few words."""
     p = record.protocol
@@ -224,8 +234,10 @@ def metric_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None 
             row.append(shown(record, metric, AGGREGATE))
             if lifts is not None and metric == "mean":
                 row.append(lifts.get(key_of(record), NOTHING))
-        rows.append((*row, record.metrics.aggregate.steps_to_success or NOTHING))
+        rows.append((*row, steps_of(record.metrics.aggregate) or NOTHING))
     notes = [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
+    if any(isinstance(row[-1], float) for row in rows):
+        notes.append(UNSURE_STEPS_NOTE)
     if lifts is not None:
         notes.insert(0, LIFT_NOTE)
     if any(record.method.deterministic_candidates for record in ordered):

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from maa_bench.metrics import Float64
-from maa_bench.stats.outcomes import LEVEL, RESAMPLES, Estimate, counts, draw_seeds
+from maa_bench.stats.outcomes import LEVEL, RESAMPLES, counts, draw_seeds
 
 Int = npt.NDArray[np.int64]
 
 
+class Steps(NamedTuple):
+    """A mean first-success step with its 95 % interval, or None where the successes have no spread to make one of."""
+
+    value: float
+    ci: tuple[float, float] | None
+
+
 def steps_to_success(
     tasks: Mapping[str, Int], resamples: int = RESAMPLES
-) -> tuple[dict[str, Estimate | None], Estimate | None]:
+) -> tuple[dict[str, Steps | None], Steps | None]:
     """Mean first-success step of the successful episodes, for each task and for their mean.
 
     Args:
@@ -30,25 +38,38 @@ def steps_to_success(
         resamples: number of bootstrap resamples.
 
     Returns:
-        (estimates of each task; the unweighted mean over the tasks that have a success), in environment steps; None
-        where nothing succeeded.
+        (steps of each task; the unweighted mean over the tasks that have a success), in environment steps; None where
+        nothing succeeded. A task has no interval if a single episode succeeds, if those of a single one of several
+        training seeds do, or if all take the same number of steps: resamples would show no spread where none is known.
+        The mean has none if one of its tasks has none.
     """
-    points: dict[str, Estimate | None] = dict.fromkeys(tasks)
+    found: dict[str, Steps | None] = dict.fromkeys(tasks)
     boots = []
     for name, first in tasks.items():
-        success = first > 0
-        if not success.any():
+        value = mean_steps(first)
+        if value is None:
             continue
-        point = float(first[success].mean())
-        boots.append((point, _resampled(name, first, resamples)))
-        points[name] = _estimate(*boots[-1])
-    if not boots:
-        return points, None
+        boot = _resampled(name, first, resamples)
+        replicated = len(first) == 1 or np.count_nonzero((first > 0).any(axis=(1, 2))) > 1
+        found[name] = Steps(value, _interval(value, boot) if replicated else None)
+        boots.append(boot)
+    parts = [steps for steps in found.values() if steps is not None]
+    if not parts:
+        return found, None
+    mean = float(np.mean([part.value for part in parts]))
+    if any(part.ci is None for part in parts):
+        return found, Steps(mean, None)
     # A resample without any success of a task says nothing of its speed.
-    resampled = np.array([boot for _, boot in boots])
+    resampled = np.array(boots)
     known = ~np.isnan(resampled)
     aggregate = _ratio(np.where(known, resampled, 0).sum(axis=0), known.sum(axis=0))
-    return points, _estimate(float(np.mean([point for point, _ in boots])), aggregate)
+    return found, Steps(mean, _interval(mean, aggregate))
+
+
+def mean_steps(first: Int) -> float | None:
+    """Mean first-success step of the successful episodes of one task; None if there are none."""
+    success = first > 0
+    return float(first[success].mean()) if success.any() else None
 
 
 def _resampled(name: str, first: Int, resamples: int) -> Float64:
@@ -72,8 +93,8 @@ def _ratio(total: Float64, number: Float64 | Int) -> Float64:
     return out
 
 
-def _estimate(point: float, resampled: Float64) -> Estimate:
+def _interval(value: float, resampled: Float64) -> tuple[float, float] | None:
     tail = (1 - LEVEL) / 2
     known = resampled[~np.isnan(resampled)]
-    lo, hi = np.quantile(known, [tail, 1 - tail]) if len(known) else (point, point)
-    return Estimate(point, float(min(lo, point)), float(max(hi, point)))
+    lo, hi = np.quantile(known, [tail, 1 - tail]) if len(known) else (value, value)
+    return (float(min(lo, value)), float(max(hi, value))) if lo < hi else None

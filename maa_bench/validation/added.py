@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from maa_bench.errors import OptionError, one_line
 from maa_bench.results import RECORD
 
+PLACE = ("<method>", "<run_id>", RECORD)
+"""Where the leaderboard looks for records, below the folder of results."""
 TIMEOUT = 60
 """Seconds that git may take."""
 
@@ -42,6 +44,8 @@ def added_records(results: Path, base: str) -> tuple[list[Path], list[str]]:
         elif status != "A":
             what = "removes" if status == "D" else "changes"
             problems.append(f"{path}: {what} what is there; a submission only adds")
+        elif path.name == RECORD and len(path.relative_to(where).parts) != len(PLACE):
+            problems.append(f"{path}: records lie in {where.joinpath(*PLACE[:-1])}/, neither higher nor deeper")
         elif path.parent not in new:
             problems.append(f"{path}: belongs to no record that is added")
         else:

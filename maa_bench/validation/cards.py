@@ -41,6 +41,8 @@ def _own(card: MethodInfo) -> Iterator[str]:
         for name in method_names():
             if _folded(name) == _folded(card.name):
                 yield f"method.name {card.name!r} is too like {name!r}, a method of the package: choose another"
+        if card.family in NO_CONTENDERS:
+            yield f"method.family {card.family!r} is for the package's own: what is submitted is compared with these"
         return
     loaded = load_method(card.name)
     own = MethodInfo.of(loaded.card, card.source)
@@ -73,5 +75,6 @@ def _folded(name: str) -> str:
 
 
 def _task(name: str) -> str:
-    """The same of a task, whose simulator's version does not matter (`window-close-v3`)."""
-    return _folded(re.sub(r"[-_ ]v\d+$", "", name.strip()))
+    """The same of a task, by whatever its simulator calls it (`metaworld/window-close-v2-goal-observable`)."""
+    bare = re.sub(r"[-_ ]goal[-_ ](observable|hidden)$", "", re.split(r"[/:]", name.strip())[-1], flags=re.IGNORECASE)
+    return _folded(re.sub(r"[-_ ]v\d+$", "", bare, flags=re.IGNORECASE))

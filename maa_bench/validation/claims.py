@@ -45,15 +45,16 @@ def suite_problems(record: RunRecord) -> Iterator[str]:
     )
     for package, version in suite.versions.items():
         ran = record.environment.packages.get(package)
-        if ran is not None and ran != version:
-            yield f"it ran with {package} {ran}, but suite {suite.name} holds for {version}"
+        if ran != version:
+            said = "environment.packages lacks" if ran is None else f"it ran with {package} {ran}, not"
+            yield f"{said} {package} {version}, for which suite {suite.name} holds"
     if record.split.name not in suite.splits:
         yield f"suite {suite.name} has no split {record.split.name!r}.{did_you_mean(record.split.name, suite.splits)}"
         return
     split = suite.split(record.split.name)
     if set(record.split.test) < set(split.test):
         missing = ", ".join(task for task in split.test if task not in record.split.test)
-        yield f"only some of the tasks of split {split.name!r} were tested; missing: {missing}"
+        yield f"only some tasks of split {split.name!r} were tested: run it again without --tasks; missing: {missing}"
     elif record.split.test != split.test:
         yield f"split.test is not that of split {split.name!r} of {suite.name}"
     if record.split.train != split.train:
@@ -68,6 +69,8 @@ def protocol_problems(record: RunRecord) -> Iterator[str]:
     """Where the settings are not those of the named protocol's condition."""
     name, condition = record.protocol.name, record.protocol.condition
     if name is None:
+        if condition:
+            yield f"protocol.condition is {condition!r}, but the protocol has no name"
         return
     if name not in list_protocols():
         yield f"protocol {name!r} is none of the package's.{did_you_mean(name, list_protocols())}"
@@ -84,7 +87,17 @@ def protocol_problems(record: RunRecord) -> Iterator[str]:
         [(f"protocol.{key}", getattr(record.protocol, key), getattr(wanted, key)) for key in settings],
     )
     if len(record.seeds.train) < named.seeds:
-        yield f"{len(record.seeds.train)} training seeds, but a whole run of {name} has {named.seeds}"
+        yield (
+            f"{len(record.seeds.train)} training seeds, but a whole run of {name} has {named.seeds}: run it again "
+            "without --seeds; what is in the cache is not done anew"
+        )
+
+
+def seed_problems(record: RunRecord) -> Iterator[str]:
+    """Where training seeds may have been picked: a run has those that follow one another."""
+    seeds, base = sorted(record.seeds.train), record.seeds.base
+    if seeds != list(range(base, base + len(seeds))):
+        yield f"seeds.train {seeds} are not those of a run, which are {base}, {base + 1}, ... from seeds.base on"
 
 
 def failure_problems(record: RunRecord) -> Iterator[str]:
@@ -104,6 +117,10 @@ def claim_notes(record: RunRecord) -> Iterator[str]:
     suite = known_suite(record)
     if suite is not None and suite.superseded_by is not None:
         yield f"suite {suite.name} is superseded by {suite.superseded_by}"
+    if record.seeds.base != 0:
+        yield f"its seeds begin at {record.seeds.base}, not at 0: they may be the best of several runs"
+    if record.failures:
+        yield f"episodes of {len(record.failures)} candidates broke off: whether these fail again is not compared"
     if record.protocol.name is None:
         yield "under no named protocol: it will stand in a table of its own"
     git = record.environment.git

@@ -14,7 +14,14 @@ from maa_bench.record import RunRecord
 from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, load_record, validate_record
 from maa_bench.software import software
 from maa_bench.validation.cards import card_problems, is_own
-from maa_bench.validation.claims import claim_notes, failure_problems, known_suite, protocol_problems, suite_problems
+from maa_bench.validation.claims import (
+    claim_notes,
+    failure_problems,
+    known_suite,
+    protocol_problems,
+    seed_problems,
+    suite_problems,
+)
 from maa_bench.validation.contents import folder_problems
 from maa_bench.validation.reroll import SCRIPTED, draw, own_seed, reroll
 from maa_bench.validation.verdict import Verdict
@@ -62,12 +69,16 @@ def judge(folder: Path, ways: Ways) -> Verdict:
         return verdict
     if (folder.absolute().parent.name, folder.absolute().name) != (record.method.name, record.run_id):
         verdict.problems.append(f"its place is {record.method.name}/{record.run_id}/, by the record")
-    for check in (suite_problems, protocol_problems, card_problems, failure_problems):
+    for check in (suite_problems, protocol_problems, seed_problems, card_problems, failure_problems):
         _collect(verdict, lambda check=check: verdict.problems.extend(check(record)))  # type: ignore[misc]
     sound = _collect(verdict, lambda: validate_record(folder))
     verdict.notes += claim_notes(record)
     if not is_own(record.method):
         verdict.notes.append("no method of this package: what its card says cannot be looked up")
+        if record.method.deterministic_candidates:
+            verdict.notes.append(
+                "one candidate was evaluated for each task and seed: its card says that all are the same"
+            )
     if CANDIDATE_ROWS not in record.files:
         verdict.notes.append(f"has no {CANDIDATE_ROWS}: made by an older version")
     if sound and known_suite(record) is not None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from record_samples import episode_rows, episode_table, make_record, sample
 
-from maa_bench.record import RunRecord
-from maa_bench.results import FileInfo, MethodInfo, write_record
+from maa_bench.record import FileInfo, MethodInfo, RunRecord
+from maa_bench.results import write_record
 
 CONDITIONS = ("base", "shots=1", "shots=50", "prompt_noise=0.1", "prompt_noise=0.4", "prompt_source=partial")
 """Of the made-up protocol; its base has 4 shots, no noise and prompts of the expert."""

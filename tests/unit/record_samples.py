@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from maa_bench.results import (
-    EPISODE_SCHEMA,
+from maa_bench.episodes import EPISODE_SCHEMA
+from maa_bench.record import (
     Cost,
     DatasetInfo,
     Environment,
@@ -19,8 +19,8 @@ from maa_bench.results import (
     SplitInfo,
     StageSeconds,
     SuiteInfo,
-    metrics_of_episodes,
 )
+from maa_bench.results import metrics_of_episodes
 
 TASKS = ("window-close", "door-lock")
 CANDIDATES, LAYOUTS, SELECT_LAYOUTS = 4, 3, 2

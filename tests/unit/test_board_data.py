@@ -65,7 +65,7 @@ def test_every_number_is_the_record_s_own(board: Board, records: list[RunRecord]
             by_task = [record.metrics.tasks[task][metric] for task in record.split.test]
             assert row["tasks"][metric] == [[m.value, *m.ci] for m in by_task]
         steps = record.metrics.aggregate.steps_to_success
-        assert row["steps_to_success"] == (None if steps is None else [steps.value, *steps.ci])
+        assert row["steps_to_success"] == (None if steps is None else [steps.value, *(steps.ci or ())])
         assert row["cost"]["fit_s"] == record.cost.seconds.fit / 2, "of one of two training seeds"
 
 

@@ -185,6 +185,17 @@ def test_what_cannot_be_compared_is_said(compare: Callable[..., Ended], results:
     refused(compare("good", "single"), "altered")
 
 
+def test_a_record_whose_numbers_its_episodes_do_not_give_is_not_compared(
+    compare: Callable[..., Ended], results: Path
+) -> None:
+    path = results / "good" / "good-u" / "record.json"
+    raw = json.loads(path.read_text())
+    raw["metrics"]["aggregate"]["mean"]["ci"] = [0.0, 1.0]
+    path.write_text(json.dumps(raw))
+    refused(compare("good", "poor_one", "--split", "unseen"), "mean of 'aggregate' is", "but its episodes give")
+    assert compare("good", "poor_one", "--split", "seen").code == 0
+
+
 D = Difference
 
 

@@ -59,6 +59,8 @@ def test_thousands_of_mutated_records_are_refused_in_one_line(folder: Path) -> N
         (b'"schema_version": 2', b'"schema_version": 2, "x": ' + b"[" * 100_000, "nested too deeply"),
         (b'"peak_mb": 300.5', b'"peak_mb": 1e999', "must be finite"),
         (b'"peak_mb": 300.5', b'"peak_mb": NaN', "must be finite"),
+        (b'"peak_mb": 300.5', b'"peak_mb": 1e308', "cost.peak_mb"),
+        (b'"fit": 12.5', b'"fit": 1e308', "cost.seconds.fit"),
         (b'"base": 0', b'"base": ' + b"9" * 5_000, "5000 digits"),
         (b'"base": 0', b'"base": ' + b"9" * 30, "seeds.base"),
         (b'"run_id": "run-1"', b'"run_id": "../run-1"', "run_id"),

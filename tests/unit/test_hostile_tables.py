@@ -12,7 +12,9 @@ import pytest
 from hostile import frugal, mangled, mutated_table, parquet, pick, put, refused_cleanly
 from record_samples import sample
 
-from maa_bench import table_columns
+from maa_bench import episodes, table_columns
+from maa_bench.episodes import outcomes_of_episodes
+from maa_bench.errors import RecordError
 from maa_bench.parquet_guard import check_cost
 from maa_bench.results import (
     CANDIDATE_ROWS,
@@ -108,6 +110,15 @@ def test_bombs_do_not_go_off(kind: str, says: str, folder: Path, monkeypatch: py
         assert refused_cleanly(kind, lambda: load_episodes(folder))
     with pytest.raises(Exception, match=says):
         load_episodes(folder)
+
+
+def test_a_grid_that_lacks_rows_is_made_only_if_it_is_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = load_episodes(folder).slice(0, 31)
+    with pytest.raises(RecordError, match="has no row for training seed"):
+        outcomes_of_episodes(table)
+    monkeypatch.setattr(episodes, "_MANY", 10)
+    with pytest.raises(RecordError, match="which would be"):
+        outcomes_of_episodes(table)
 
 
 def test_page_headers_are_believed_and_not_the_footer(folder: Path) -> None:

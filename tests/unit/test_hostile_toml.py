@@ -16,7 +16,7 @@ import pytest
 from hostile import frugal, mangled, mutated, refused_cleanly
 from toml_text import to_toml
 
-from maa_bench import suite as suite_module
+from maa_bench import suite_layouts
 from maa_bench.files import sha256_of
 from maa_bench.named_protocol import load_protocol
 from maa_bench.suite import LAYOUT_SETS, load_suite
@@ -157,7 +157,7 @@ def test_tricks_in_suites_are_refused(tmp_path: Path, old: bytes, new: bytes) ->
 
 def test_mangled_layouts_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes a suite makes its hash, too."""
-    monkeypatch.setattr(suite_module, "MAX_LAYOUTS", 2_000_000)
+    monkeypatch.setattr(suite_layouts, "MAX_LAYOUTS", 2_000_000)
     path, text = tmp_path / "toy-v1.toml", suite(tmp_path).decode()
     layouts = tmp_path / "toy-v1.layouts.npz"
     sound = layouts.read_bytes()

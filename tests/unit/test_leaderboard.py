@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from record_samples import sample
+from record_samples import TASKS, sample
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
@@ -186,6 +187,23 @@ def test_a_broken_record_stops_everything(results: Path, tmp_path: Path) -> None
         build_leaderboard(results, out)
     assert str(path) in str(error.value)
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("number", ["mean", "legacy_best", "steps_to_success"])
+@pytest.mark.parametrize("task", [TASKS[1], "aggregate"])
+def test_a_number_that_the_episodes_do_not_give_stops_everything(
+    results: Path, tmp_path: Path, task: str, number: str
+) -> None:
+    path = results / "random_seen" / "run-1" / "record.json"
+    raw = json.loads(path.read_text())
+    stated = raw["metrics"]["aggregate" if task == "aggregate" else "tasks"]
+    stated = stated[number] if task == "aggregate" else stated[task][number]
+    stated["value"] = next(end for end in stated["ci"] if end != stated["value"])
+    path.write_text(json.dumps(raw))
+    with pytest.raises(RecordError, match=rf"record\.json: {number} of '{task}' is .*, but its episodes give") as error:
+        build_leaderboard(results, tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_without_a_record_is_broken_too(results: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import maa_bench
-from maa_bench import results
+from maa_bench.record import AGGREGATE
 
 
 def test_every_public_name_is_there() -> None:
@@ -56,5 +56,5 @@ def test_run_returns_the_record_on_disk(tiny_suite: Path, tiny_cache: Path, tmp_
     (folder,) = (tmp_path / "random_seen").iterdir()
     assert maa_bench.load_record(folder) == record
     frame = record.to_pandas()
-    assert list(frame["task"].unique()) == ["goal-030", "goal-210", results.AGGREGATE]
+    assert list(frame["task"].unique()) == ["goal-030", "goal-210", AGGREGATE]
     assert frame["value"].between(0, 1).all()

@@ -19,20 +19,18 @@ from pydantic import ValidationError
 from record_samples import CANDIDATES, LAYOUTS, TASKS, episode_rows, episode_table, make_record, sample
 
 from maa_bench import files, results
-from maa_bench.episodes import EPISODE_COLUMNS
+from maa_bench.environment import environment_info
+from maa_bench.episodes import EPISODE_COLUMNS, EPISODE_SCHEMA
 from maa_bench.errors import RecordError
 from maa_bench.method import USES, MethodCard
 from maa_bench.metrics import METRICS
+from maa_bench.record import MethodInfo, RunRecord, record_schema
+from maa_bench.record_metrics import MetricValue
 from maa_bench.report.record_docs import record_markdown, schema_json
 from maa_bench.results import (
-    EPISODE_SCHEMA,
-    MethodInfo,
-    MetricValue,
-    RunRecord,
     load_episodes,
     load_record,
     metrics_of_episodes,
-    record_schema,
     validate_record,
     write_record,
 )
@@ -380,7 +378,7 @@ def test_docs_equal_the_schema() -> None:
 
 
 def test_environment_describes_this_process() -> None:
-    environment = results.environment_info(threads=3)
+    environment = environment_info(threads=3)
     assert environment.python == ".".join(map(str, sys.version_info[:3]))
     assert environment.packages["numpy"] == np.__version__
     assert environment.threads == 3

@@ -293,6 +293,17 @@ def test_a_damaged_record_is_written_again(run: Run, module: str, tmp_path: Path
     assert file_bytes(tmp_path / "results") == before
 
 
+def test_a_record_whose_numbers_are_not_its_episodes_is_written_again(run: Run, module: str, tmp_path: Path) -> None:
+    run(f"{module}:Mean")
+    before = file_bytes(tmp_path / "results")
+    path = record_folders(tmp_path / "results")["mean_of_seen"] / RECORD
+    raw = json.loads(path.read_text())
+    raw["metrics"]["aggregate"]["mean"]["ci"] = [0.0, 1.0]
+    path.write_text(json.dumps(raw))
+    run(f"{module}:Mean")
+    assert file_bytes(tmp_path / "results") == before
+
+
 def test_more_training_seeds_add_only_their_own_work(run: Run, module: str, calls: Callable[[], list[str]]) -> None:
     (one, *_) = run(f"{module}:Mean")
     calls()

@@ -13,7 +13,10 @@ from rich.console import Console
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
+from maa_bench.record import RunRecord
+from maa_bench.record_metrics import MetricValue, StepsValue
 from maa_bench.report.axis_table import axis_table
+from maa_bench.report.board_data import board_data
 from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
@@ -25,6 +28,7 @@ from maa_bench.report.tables import (
     ONE_POLICY_NOTE,
     ORACLE_NOTE,
     UNSAID_NOTE,
+    UNSURE_STEPS_NOTE,
     Ranged,
     Table,
     cost_table,
@@ -39,9 +43,9 @@ from maa_bench.report.tables import (
     method_rows,
     metric_table,
     result_table,
+    steps_of,
     summary_table,
 )
-from maa_bench.results import MetricValue, RunRecord
 
 FIVE = ("expert", "random_seen", "make_an_agent", "random_weights", "nearest_checkpoint")
 
@@ -131,7 +135,7 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.oracle_best,
         aggregate.legacy_top5,
         aggregate.legacy_best,
-        aggregate.steps_to_success,
+        steps_of(aggregate),
         "prompts",
         "2",
         NOTHING,
@@ -169,9 +173,28 @@ def test_lift_stands_beside_the_mean_where_it_is_known() -> None:
 def test_what_never_succeeds_has_no_steps() -> None:
     never, some = sample("never", success=0.0)[0], sample("some")[0]
     rows = {row[0]: row[-1] for row in metric_table([never, some]).rows}
-    assert rows == {"never": NOTHING, "some": some.metrics.aggregate.steps_to_success}
+    steps = some.metrics.aggregate.steps_to_success
+    assert steps is not None
+    assert rows == {"never": NOTHING, "some": (steps.value, steps.ci)}
     metrics = {row[LONG_COLUMNS.index("metric")] for row in long_rows([never])}
     assert metrics == set(METRICS)
+
+
+def test_steps_of_a_single_success_have_no_interval_anywhere() -> None:
+    rows = [{**row, "success": False, "first_success_step": -1} for row in episode_rows("lucky")]
+    won = next(i for i, row in enumerate(rows) if row["layout_set"] == "test")
+    rows[won] |= {"success": True, "first_success_step": 40}
+    lucky, usual = make_record(episode_table(rows)), sample("usual")[0]
+    assert lucky.metrics.aggregate.steps_to_success == StepsValue(value=40, ci=None)
+    table = metric_table([lucky, usual])
+    assert {row[0]: row[-1] for row in table.rows}["lucky"] == 40
+    assert UNSURE_STEPS_NOTE in table.notes
+    assert UNSURE_STEPS_NOTE not in metric_table([usual]).notes
+    assert re.search(r"\| lucky .* \| 40 \|", to_markdown(table))
+    of_steps = [row for row in long_rows([lucky]) if row[LONG_COLUMNS.index("metric")] == "steps_to_success"]
+    assert [row[-3:] for row in of_steps] == [("40.000000", "", "")] * 2, "of its task and of the aggregate"
+    (group,) = board_data([lucky, usual])["groups"]
+    assert {row["method"]: row["steps_to_success"] for row in group["rows"]}["lucky"] == [40]
 
 
 def test_costs_are_of_one_training_seed() -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hostile import parquet, put
 from submitted import LAYOUTS, edit, rolled, write
 
+from maa_bench import agreement
 from maa_bench.cli import main
 from maa_bench.conditions import Conditions
 from maa_bench.named_protocol import load_protocol
-from maa_bench.results import CANDIDATES, EPISODES, RECORD, metrics_of_episodes
+from maa_bench.record import Seeds
+from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, EPISODES, RECORD, load_episodes, metrics_of_episodes
 from maa_bench.validation.contents import record_folders
 from maa_bench.validation.judge import Ways, judge
 from maa_bench.validation.reroll import draw, own_seed
@@ -94,9 +98,17 @@ CLAIMS = [
     (record("method.trained_on", "everything"), "trained_on 'everything'"),
     (record("method.pretrained_on", ["goal-999"]), None),
     (record("metrics.aggregate.mean", {"value": 1.0, "ci": [1.0, 1.0]}), "mean of 'aggregate' is 1.0"),
+    (lambda folder: edit(folder, lambda raw: raw["files"].pop(CANDIDATE_ROWS)), f"does not list {CANDIDATE_ROWS}"),
     (record("failures", [{"task": "x", "train_seed": 0, "candidate": 0, "episodes": 1, "reason": ""}]), "no such"),
     (record("run_id", "another"), "its place is stranger/another/"),
     (record("environment.git", {"commit": "0" * 40, "dirty": True}), None),
+    (record("suite.name", "metaworld-v2"), "suite.layouts_sha256 is"),
+    (record("suite.name", "metaworld-v2"), "environment.packages lacks mujoco"),
+    (record("method.family", "control"), "family 'control' is for the package's own"),
+    (record("method.family", "ceiling"), "family 'ceiling' is for the package's own"),
+    (record("protocol.condition", "base"), "condition is 'base', but the protocol has no name"),
+    (record("seeds.train", [0, 5]), "seeds.train [0, 5] are not those of a run"),
+    (record("seeds.base", 1), "which are 1, 2, ..."),
 ]
 
 
@@ -117,7 +129,13 @@ def test_all_problems_are_told(folder: Path) -> None:
 
 def test_test_tasks_that_were_trained_on_elsewhere_are_found_by_any_spelling(folder: Path) -> None:
     task = json.loads((folder / RECORD).read_text())["split"]["test"][0]
-    for name in (task, task.upper(), f"{task.replace('-', '_')}-v3", f" {task} "):
+    simulators_own = (
+        f"{task.replace('-', '_')}-v3",
+        f"{task}-V2-goal-observable",
+        f"Meta-World/{task}",
+        f"MT1: {task}-v1",
+    )
+    for name in (task, task.upper(), f" {task} ", *simulators_own):
         edit(folder, lambda raw, name=name: raw["method"].update(pretrained_on=[name]))
         (found,) = problems(folder)
         assert f"pretrained_on names {task}" in found
@@ -196,7 +214,9 @@ def test_candidates_that_broke_off_are_held_to_their_successes_only(tmp_path: Pa
     failure = {"task": record.split.test[0], "train_seed": 0, "candidate": 0, "episodes": 5, "reason": "too long"}
     folder = write(tmp_path, record.model_copy(update={"metrics": metrics_of_episodes(broken)}), broken, candidates)
     edit(folder, lambda raw: raw.update(failures=[failure]))
-    assert problems(folder, sample=10**6) == []
+    verdict = judge(folder, Ways(sample=10**6))
+    assert verdict.problems == []
+    assert any(note.startswith("episodes of 1 candidates broke off") for note in verdict.notes)
 
 
 def test_a_sample_is_the_records_own_spread_over_tasks_and_differs_by_seed(folder: Path, made: Made) -> None:
@@ -210,6 +230,48 @@ def test_a_sample_is_the_records_own_spread_over_tasks_and_differs_by_seed(folde
     assert len(set(every)) == len(every) == len(record.split.test) * 2 * 3
     edit(folder, lambda raw: raw["cost"].update(peak_mb=1.0))
     assert own_seed(folder) != seed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rows: rows[::-1], "rows are not in order"),
+        (lambda rows: [rows[1], rows[0], *rows[2:]], "rows are not in order"),
+        (lambda rows: [*rows, rows[-1]], "has 2 rows for"),
+        (lambda rows: rows[:-1], "has no row for"),
+        (
+            lambda rows: [*rows, *({**row, "task": "goal-000"} for row in rows if row["task"] == rows[0]["task"])],
+            "tasks",
+        ),
+        (lambda rows: [{**row, "candidate": row["candidate"] + 1} for row in rows], None),
+        (lambda rows: [{**row, "layout": row["layout"] + 7} for row in rows], None),
+        (lambda rows: [{**row, "suite": "metaworld-v2"} for row in rows], "suite: the episodes have metaworld-v2"),
+    ],
+    ids=["reversed", "swapped", "doubled", "cut", "another task", "other candidates", "other layouts", "another suite"],
+)
+def test_episodes_are_those_of_the_run(folder: Path, change: Callable[[Any], Any], says: str | None) -> None:
+    table = load_episodes(folder)
+    put(folder, EPISODES, parquet(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema)))
+    found = problems(folder, sample=10**6)
+    assert found
+    assert says is None or any(says in line for line in found), found
+
+
+def test_more_than_intervals_can_be_made_of_is_refused_before_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "MAX_DRAWN", 5)
+    (found,) = problems(folder)
+    assert "has 6 policies or layouts, at most 5 are allowed" in found
+
+
+def test_what_may_have_been_picked_is_noted(tmp_path: Path, made: Made) -> None:
+    true, table, _ = made
+    later = table.set_column(4, table.schema.field(4), [[seed + 3 for seed in table["train_seed"].to_pylist()]])
+    record = true.model_copy(update={"seeds": Seeds(train=(3, 4), base=3)})
+    verdict = judge(write(tmp_path, record, later, {}), Ways(sample=0))
+    assert verdict.problems == []
+    assert any("begin at 3, not at 0" in note for note in verdict.notes)
 
 
 def _link(folder: Path) -> None:

@@ -87,6 +87,17 @@ def test_anything_else_is_told(root: Path, change: Change, says: str) -> None:
     assert [problem for problem in problems if says in problem], problems
 
 
+@pytest.mark.parametrize("place", ["results", "results/new", "results/more/make_an_agent/new"])
+def test_a_record_lies_where_the_leaderboard_looks_for_it(root: Path, place: str) -> None:
+    made = add(root, "new")
+    (root / place).mkdir(parents=True, exist_ok=True)
+    for path in made.iterdir():
+        path.rename(root / place / path.name)
+    commit(root)
+    (problem,) = added_records(root / "results", "main")[1]
+    assert problem == f"{place}/{RECORD}: records lie in results/<method>/<run_id>/, neither higher nor deeper"
+
+
 def test_a_record_that_is_exchanged_for_another_is_no_addition(root: Path) -> None:
     shutil.rmtree(root / OLD)
     add(root, "new")
