@@ -142,7 +142,7 @@ def compare_runs(chosen: Sequence[Run], metric: str = "mean") -> Comparison:
         said = ", ".join(f"{name} {number}" for name, number in numbers.items())
         raise OptionError(f"--metric {metric} grows with the number of candidates ({said}); compare mean")
     grids = {name: outcomes_of_episodes(load_episodes(run.folder)) for name, run in by_name.items()}
-    drawn, in_order = resample(grids), records[0].split.test
+    drawn, in_order = resample(grids, metrics=(metric,)), records[0].split.test
     tasks = {name: {task: drawn[name][task][metric] for task in in_order} for name in by_name}
     overall = {name: mean_of_tasks(parts) for name, parts in tasks.items()}
     names = list(combinations(by_name, 2))

@@ -44,7 +44,7 @@ class Evidence:
         grids = {label: self.grid(record) for record, label in zip(ordered, labels, strict=True)}
         means = {
             label: mean_of_tasks({task: metrics["mean"] for task, metrics in tasks.items()})
-            for label, tasks in resample(grids).items()
+            for label, tasks in resample(grids, metrics=("mean",)).items()
         }
         floor, ceiling = means[ends[FLOOR]], means[ends[CEILING]]
         found: dict[str, Cell] = {}

@@ -53,7 +53,7 @@ def coverage(of: Model, benchmarks: int) -> dict[str, float]:
         tables = dict(zip(("method", "floor", "ceiling"), of.draw(rng), strict=True))
         drawn = {
             name: mean_of_tasks({task: of["mean"] for task, of in tasks.items()})
-            for name, tasks in resample(tables, RESAMPLES).items()
+            for name, tasks in resample(tables, RESAMPLES, ("mean",)).items()
         }
         alone = estimate(drawn["method"])
         held["mean"] += alone.lo <= truth <= alone.hi
