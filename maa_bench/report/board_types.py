@@ -37,7 +37,8 @@ class Row(TypedDict):
         label: the method's name, with the run's where the method stands in the group more than once.
         kind: one of `KINDS`.
         metrics: of the aggregate, by metric; null where there is nothing to select from.
-        tasks: by metric, the numbers of the group's test tasks in their order; null as above.
+        tasks: by metric, the numbers of the group's test tasks in their order; null as above, and of `iqm`, which is of
+            all tasks together.
         lift: null where there is none, as in a group without `random_seen` or `expert`.
         steps_to_success: environment steps; null where nothing succeeded.
         cost: `parameters` (numbers), `fit_s`, `adapt_s` (seconds), `test_env_steps` (of one training seed, the mean of

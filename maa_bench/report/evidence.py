@@ -1,4 +1,4 @@
-"""What the leaderboard takes from the files beside the records: lifts, scores of runs, and how new candidates are."""
+"""What the leaderboard takes from the files beside the records: lifts, what runs scored, and how new candidates are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from maa_bench.episodes import EpisodeGrid, outcomes_of_episodes
 from maa_bench.metrics import Float64
 from maa_bench.record import RunRecord
-from maa_bench.report.tables import Cell, Ranged, in_order, key_of, method_labels, standing
+from maa_bench.report.tables import Cell, Extra, Ranged, in_order, key_of, method_labels, standing
 from maa_bench.results import load_candidate_rows, load_episodes
 from maa_bench.stats.joint import lift
-from maa_bench.stats.resampling import mean_of_tasks, resample
+from maa_bench.stats.resampling import generator, mean_of_tasks, resample
+from maa_bench.stats.runs import interval, iqm
 
 FLOOR, CEILING = "random_seen", "expert"
 
@@ -24,6 +25,15 @@ class Evidence:
     def __init__(self, results_dir: Path) -> None:
         self._results_dir = results_dir
         self._grids: dict[str, EpisodeGrid] = {}
+
+    def extras(self, group: Sequence[RunRecord]) -> dict[str, Extra]:
+        """What a group's tables say beside the records' own metrics, by `key_of` the record.
+
+        Args:
+            group: records that compare.
+        """
+        lifts = self.lifts(group)
+        return {key_of(record): Extra(self.iqm(record), lifts.get(key_of(record))) for record in group}
 
     def lifts(self, group: Sequence[RunRecord]) -> dict[str, Cell]:
         """The lift of each record's aggregate mean, by `key_of` the record; none where a control is missing.
@@ -66,6 +76,14 @@ class Evidence:
         grid = self.grid(record)
         return np.stack([grid.tasks[task].success.mean(axis=(1, 2)) for task in record.split.test], axis=1)
 
+    def iqm(self, record: RunRecord) -> Cell:
+        """Interquartile mean of the runs of all tasks; its interval draws them for each task apart."""
+        scores = self.scores(record)
+        if len(scores) == 1:
+            return float(iqm(scores))
+        found = interval(_of_runs("iqm", record), iqm, scores)
+        return Ranged(found.value, (found.lo, found.hi))
+
     def newness(self, record: RunRecord) -> tuple[Float64, Float64] | None:
         """Distance to the nearest training checkpoint, and test success, of each candidate: (n_candidates,) each.
 
@@ -93,3 +111,8 @@ class Evidence:
 
     def _folder(self, record: RunRecord) -> Path:
         return self._results_dir / record.method.name / record.run_id
+
+
+def _of_runs(name: str, record: RunRecord) -> np.random.Generator:
+    """What draws a record's runs: methods of the same tasks and seeds have the same draws."""
+    return generator(name, repr(sorted(record.seeds.train)), *record.split.test)

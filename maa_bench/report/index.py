@@ -12,7 +12,18 @@ from maa_bench.report.curve_tables import SETTINGS, curve_table, value_text
 from maa_bench.report.gallery import FOLDER, KINDS
 from maa_bench.report.order import Entry
 from maa_bench.report.render import markdown_text, to_markdown
-from maa_bench.report.tables import LIFT_NOTE, Cell, cost_table, in_order, key_of, method_rows, metric_table
+from maa_bench.report.tables import (
+    IQM,
+    IQM_DEFINITION,
+    LIFT,
+    LIFT_DEFINITION,
+    Extras,
+    cost_table,
+    in_order,
+    key_of,
+    method_rows,
+    metric_table,
+)
 
 _INTRODUCTION = """\
 # Leaderboard
@@ -36,20 +47,21 @@ not been shown to generate anything.
 """
 
 
-def index_page(made: Sequence[Entry], lifts: Mapping[str, Cell], figures: Mapping[str, Sequence[str]]) -> str:
+def index_page(made: Sequence[Entry], extras: Extras, figures: Mapping[str, Sequence[str]]) -> str:
     """The page.
 
     Args:
         made: in order.
-        lifts: by `key_of` the record.
+        extras: of the records.
         figures: names of the SVG files of each entry, by its slug.
     """
     page = [_INTRODUCTION, "\n## Contents\n\n", *_contents(made)]
     for heading, group in groupby(made, key=_heading):
         page.append(f"\n## {markdown_text(heading)}\n")
-        page += [_section(entry, lifts, figures.get(entry.slug, ())) for entry in group]
-    notes = "".join(f"- `{name}`: {definition}\n" for name, definition in METRICS.items())
-    return "".join([*page, "\n## Notes\n\n", notes, f"- {markdown_text(LIFT_NOTE)}\n\n", _NOTES])
+        page += [_section(entry, extras, figures.get(entry.slug, ())) for entry in group]
+    defined = {**METRICS, IQM: IQM_DEFINITION, LIFT: LIFT_DEFINITION}
+    notes = "".join(f"- `{name}`: {definition}\n" for name, definition in defined.items())
+    return "".join([*page, "\n## Notes\n\n", notes, "\n", _NOTES])
 
 
 def _heading(entry: Entry) -> str:
@@ -72,15 +84,14 @@ def _extent(entry: Entry) -> str:
     return f"{len(methods)} method(s), {len(conditions)} condition(s)"
 
 
-def _section(entry: Entry, lifts: Mapping[str, Cell], figures: Sequence[str]) -> str:
+def _section(entry: Entry, extras: Extras, figures: Sequence[str]) -> str:
     """One family: what it is, the base's results, the curves, and the runs."""
     family = entry.family
     title = entry.title if entry.current else f"{entry.place}: {entry.title}"
     parts = [f'\n<a id="{entry.slug}"></a>\n\n### {markdown_text(title)}\n\n', _about(entry)]
     if family.base:
         parts += ["\n#### Success (mean) by task\n\n", to_markdown(method_rows(family.base))]
-        own = None if not any(key in lifts for key in map(key_of, family.base)) else lifts
-        parts += ["\n#### Metrics\n\n", to_markdown(metric_table(family.base, own))]
+        parts += ["\n#### Metrics\n\n", to_markdown(metric_table(family.base, extras))]
         parts += _contrast(family.base)
         parts += ["\n#### Cost\n\n", to_markdown(cost_table(family.base))]
     for axis in family.axes:

@@ -5,11 +5,11 @@ What is the same for all numbers of a run stands once, in `runs.csv`: method and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from maa_bench.metrics import METRICS
 from maa_bench.record import AGGREGATE, ProtocolInfo, RunRecord
-from maa_bench.report.tables import LIFT, SELECTING, Cell, Measured, key_of
+from maa_bench.report.tables import IQM, LIFT, SELECTING, Cell, Extras, Measured, key_of
 
 LONG_COLUMNS = (
     "suite", "split", "dataset", "protocol", "condition", "method", "run_id", "task", "metric", "value", "lo", "hi",
@@ -26,7 +26,7 @@ RUN_COLUMNS = (
 """`policies`: evaluated a task and training seed. Costs are a training seed's, empty if unknown."""
 
 
-def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> list[tuple[str, ...]]:
+def long_rows(records: Sequence[RunRecord], extras: Extras | None = None) -> list[tuple[str, ...]]:
     """One row a record, task and metric, with `LONG_COLUMNS`; in the order of `records`.
 
     A method of one policy has no row of a metric that selects among several, and nothing has steps to a success that
@@ -34,7 +34,7 @@ def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = N
 
     Args:
         records: any.
-        lifts: by `key_of` the record; a row of the aggregate each.
+        extras: rows of the aggregate.
     """
     rows = []
     for record in records:
@@ -45,8 +45,11 @@ def long_rows(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = N
                 for metric in METRICS
                 if metric not in SELECTING or not record.method.deterministic_candidates
             }
-            if task == AGGREGATE and lifts and key_of(record) in lifts:
-                cells[LIFT] = lifts[key_of(record)]
+            extra = (extras or {}).get(key_of(record))
+            if task == AGGREGATE and extra is not None:
+                cells[IQM] = extra.iqm
+                if extra.lift is not None:
+                    cells[LIFT] = extra.lift
             if values.steps_to_success is not None:
                 cells["steps_to_success"] = values.steps_to_success
             rows += [(*names, task, metric, *_numbers(cell)) for metric, cell in cells.items()]

@@ -22,9 +22,23 @@ CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 MARKED = {"oracle_best": "oracle_best (‡)", "legacy_top5": "legacy_top5 (†)", "legacy_best": "legacy_best (†)"}
 """Headers of the metrics that need a warning."""
 LIFT = "lift"
+LIFT_DEFINITION = (
+    "(method - random_seen) / (expert - random_seen), of the aggregate mean: 0 is drawing checkpoints of the training "
+    "tasks, 1 is the expert."
+)
 LIFT_NOTE = (
     "lift: (method - random_seen) / (expert - random_seen), of mean: 0 is random seen checkpoints, 1 the expert; the "
     "interval is paired; a method without one has a lift that the data set no bounds to"
+)
+IQM = "iqm"
+IQM_DEFINITION = (
+    "Interquartile mean: the mean of the middle half of all runs (a training seed on a task is one). It tells of the "
+    "bulk of the runs; `mean` tells of all of them. The interval draws the training seeds of each task apart, as "
+    "rliable does, and says nothing of layouts; of a single training seed there is none."
+)
+IQM_NOTE = (
+    "iqm: interquartile mean over runs and tasks, with rliable's interval, which draws training seeds alone and is too "
+    "narrow with few of them: decide by mean"
 )
 STEPS = "steps to success"
 STEPS_NOTE = f"{STEPS}: mean first-success step of the episodes that succeed; {{}}: none does"
@@ -70,6 +84,23 @@ class Ranged(NamedTuple):
 
 Cell = str | float | Measured
 """Text; a number whose interval stands elsewhere or is none; a number with its interval."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What the files beside a record say of it and of those that it compares with.
+
+    Attributes:
+        iqm: `stats.runs.iqm` of its runs; without an interval where there is a single training seed.
+        lift: None where there is no scale, as without `random_seen` or `expert`.
+    """
+
+    iqm: Cell
+    lift: Cell | None = None
+
+
+Extras = Mapping[str, Extra]
+"""By `key_of` the record."""
 
 
 @dataclass(frozen=True)
@@ -206,31 +237,30 @@ def protocol_text(record: RunRecord) -> str:
     return f"{p.shots} prompts, {p.candidates} candidates, {p.episodes} test and {p.select_episodes} select layouts"
 
 
-def metric_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+def metric_table(records: Sequence[RunRecord], extras: Extras | None = None) -> Table:
     """Every metric of the aggregate: a row a method.
 
     Args:
         records: of one group.
-        lifts: by `key_of` the record; without them there is no such column.
+        extras: without them there is no interquartile mean; there is no lift where none of them has one.
     """
     ordered = in_order(records)
-    header: list[str] = ["method"]
+    found = [(extras or {}).get(key_of(record)) for record in ordered]
+    columns: list[tuple[str, Sequence[Cell]]] = [("method", method_labels(ordered))]
     for metric in METRICS:
-        header += [MARKED.get(metric, metric), *([LIFT] if lifts is not None and metric == "mean" else [])]
-    rows: list[tuple[Cell, ...]] = []
-    for record, label in zip(ordered, method_labels(ordered), strict=True):
-        row: list[Cell] = [label]
-        for metric in METRICS:
-            row.append(shown(record, metric, AGGREGATE))
-            if lifts is not None and metric == "mean":
-                row.append(lifts.get(key_of(record), NOTHING))
-        rows.append((*row, record.metrics.aggregate.steps_to_success or NOTHING))
-    notes = [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
-    if lifts is not None:
-        notes.insert(0, LIFT_NOTE)
+        columns.append((MARKED.get(metric, metric), [shown(record, metric, AGGREGATE) for record in ordered]))
+        if metric == "mean" and any(found):
+            columns.append((IQM, [NOTHING if extra is None else extra.iqm for extra in found]))
+        if metric == "mean" and any(extra and extra.lift is not None for extra in found):
+            columns.append((LIFT, [NOTHING if extra is None or extra.lift is None else extra.lift for extra in found]))
+    columns.append((STEPS, [record.metrics.aggregate.steps_to_success or NOTHING for record in ordered]))
+    header, cells = zip(*columns, strict=True)
+    about = {IQM: IQM_NOTE, LIFT: LIFT_NOTE}
+    notes = [about[name] for name in header if name in about]
+    notes += [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
     if any(record.method.deterministic_candidates for record in ordered):
         notes.append(ONE_POLICY_NOTE)
-    return Table(_summary_title(ordered), (*header, STEPS), tuple(rows), tuple(notes))
+    return Table(_summary_title(ordered), header, tuple(zip(*cells, strict=True)), tuple(notes))
 
 
 def cost_table(records: Sequence[RunRecord]) -> Table:
@@ -245,9 +275,9 @@ def cost_table(records: Sequence[RunRecord]) -> Table:
     return Table(f"cost: {_summary_title(ordered)}", ("method", "uses", "seeds", *costs), tuple(rows), notes)
 
 
-def summary_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+def summary_table(records: Sequence[RunRecord]) -> Table:
     """`metric_table` and `cost_table` beside one another."""
-    metrics, costs = metric_table(records, lifts), cost_table(records)
+    metrics, costs = metric_table(records), cost_table(records)
     return Table(
         title=f"summary: {metrics.title}",
         header=(*metrics.header, *costs.header[1:]),

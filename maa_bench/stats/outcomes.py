@@ -112,9 +112,7 @@ def effective_n(metric: str, outcomes: TaskOutcomes) -> int:
     return layouts if candidates == 1 else min(candidates, layouts)
 
 
-def replicates(
-    outcomes: TaskOutcomes, draws: Draws, metrics: Collection[str] = tuple(METRICS)
-) -> dict[str, Float64]:
+def replicates(outcomes: TaskOutcomes, draws: Draws, metrics: Collection[str] = tuple(METRICS)) -> dict[str, Float64]:
     """Metrics of one task in every resample: (B,) float64 each, keyed and ordered as `METRICS`.
 
     Sums over layouts are matrix products of draw counts (B, n_layouts) with outcomes, exact in float64; then

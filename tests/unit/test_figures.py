@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from record_samples import CANDIDATES, TASKS, episode_rows, episode_table, make_record, sample
+from scipy.stats import trim_mean
 
 from maa_bench.record import RunRecord
 from maa_bench.report.curves import families
@@ -153,6 +154,23 @@ def test_the_floor_is_the_run_of_most_seeds_and_not_the_luckier_one(tmp_path: Pa
     lifts = Evidence(tmp_path).lifts([*made, lucky])
     assert lifts[key_of(made[1])] == 0.0
     assert isinstance(lifts[key_of(lucky)], Ranged)
+
+
+def test_interquartile_mean_is_of_all_runs_of_all_tasks(tmp_path: Path) -> None:
+    made, table = written(tmp_path, "a", 0.6), episode_table(episode_rows("b", seeds=(3,)))
+    one = write_record(tmp_path / "b" / "run-1", make_record(table), table)
+    evidence = Evidence(tmp_path)
+    cell = evidence.iqm(made)
+    assert isinstance(cell, Ranged)
+    scores = evidence.scores(made)
+    assert cell.value == pytest.approx(trim_mean(scores, 0.25, axis=None))
+    assert scores.min() <= cell.ci[0] <= cell.value <= cell.ci[1] <= scores.max()
+    assert evidence.iqm(one) == pytest.approx(trim_mean(evidence.scores(one), 0.25, axis=None)), "one seed, no interval"
+    extras = evidence.extras([made, one])
+    assert {name: extra.iqm for name, extra in extras.items()} == {
+        key_of(made): Evidence(tmp_path).iqm(made),
+        key_of(one): evidence.iqm(one),
+    }
 
 
 def test_no_scale_no_lift(tmp_path: Path) -> None:

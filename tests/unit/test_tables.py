@@ -17,6 +17,8 @@ from maa_bench.report.axis_table import axis_table
 from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
+    IQM,
+    IQM_NOTE,
     LEGACY_NOTE,
     LIFT,
     MANY,
@@ -25,6 +27,7 @@ from maa_bench.report.tables import (
     ONE_POLICY_NOTE,
     ORACLE_NOTE,
     UNSAID_NOTE,
+    Extra,
     Ranged,
     Table,
     cost_table,
@@ -154,16 +157,20 @@ def test_summary_is_the_metrics_and_the_costs_side_by_side() -> None:
 
 def test_lift_stands_beside_the_mean_where_it_is_known() -> None:
     made = records("make_an_agent", "random_seen", "expert")
-    lift = Ranged(-0.05, (-0.2, 1.25))
-    table = metric_table(made, {key_of(made[0]): lift, key_of(made[1]): 0.0})
-    assert table.header[1:3] == ("mean", LIFT)
-    assert [row[2] for row in table.rows] == [lift, 0.0, NOTHING]
+    lift, middle = Ranged(-0.05, (-0.2, 1.25)), Ranged(0.25, (0.125, 0.5))
+    extras = {key_of(made[0]): Extra(middle, lift), key_of(made[1]): Extra(0.75, 0.0)}
+    table = metric_table(made, extras)
+    assert table.header[1:4] == ("mean", IQM, LIFT), "the headline stays first"
+    assert [row[2:4] for row in table.rows] == [(middle, lift), (0.75, 0.0), (NOTHING, NOTHING)]
     assert any(note.startswith("lift: (method - random_seen)") for note in table.notes)
-    assert "| -.05 [-.20, 1.25] |" in to_markdown(table)
-    assert LIFT not in metric_table(made).header
-    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made, {key_of(made[0]): lift})]
-    (row,) = (row for row in rows if row["metric"] == LIFT)
-    assert (row["task"], row["value"], row["lo"], row["hi"]) == ("aggregate", "-0.050000", "-0.200000", "1.250000")
+    assert IQM_NOTE in table.notes
+    assert "| .25 [.12, .50] | -.05 [-.20, 1.25] |" in to_markdown(table)
+    assert not {IQM, LIFT} & set(metric_table(made).header)
+    assert LIFT not in metric_table(made, {key_of(made[0]): Extra(middle)}).header, "no scale, no column"
+    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made, extras)]
+    given = {(r["method"], r["metric"]): (r["task"], r["value"], r["lo"], r["hi"]) for r in rows}
+    assert given["random_seen", IQM] == ("aggregate", "0.750000", "", "")
+    assert given["make_an_agent", LIFT] == ("aggregate", "-0.050000", "-0.200000", "1.250000")
 
 
 def test_what_never_succeeds_has_no_steps() -> None:

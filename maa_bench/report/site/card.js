@@ -96,13 +96,13 @@ function signNotes() {
   return `Thin lines: random_seen (dotted) and expert (solid). ${signs}`;
 }
 
-/** The chosen metric of a row, or its mean where there is nothing to select from. */
+/** The chosen metric of a row, or its mean where it has none. */
 function shownMetric(state, row) {
   return row.metrics[state.metric] === null ? board.metrics[0].name : state.metric;
 }
 
 function byTask(state, row) {
-  const metric = shownMetric(state, row);
+  const metric = row.tasks[state.metric] === null ? board.metrics[0].name : state.metric;
   const lines = state.group.tasks.map((task, i) => {
     const cell = row.tasks[metric][i];
     const marks = marksOf(state.group, (each) => (each.tasks[metric] || each.tasks[board.metrics[0].name])[i]);
