@@ -14,7 +14,7 @@ from maa_bench.report.tables import Cell, Extra, Ranged, in_order, key_of, metho
 from maa_bench.results import load_candidate_rows, load_episodes
 from maa_bench.stats.joint import lift
 from maa_bench.stats.resampling import generator, mean_of_tasks, resample
-from maa_bench.stats.runs import interval, iqm
+from maa_bench.stats.runs import Band, interval, iqm, profile_band
 
 FLOOR, CEILING = "random_seen", "expert"
 
@@ -83,6 +83,13 @@ class Evidence:
             return float(iqm(scores))
         found = interval(_of_runs("iqm", record), iqm, scores)
         return Ranged(found.value, (found.lo, found.hi))
+
+    def profile(self, record: RunRecord, thresholds: Float64) -> Band:
+        """Share of runs above each threshold, (n_thresholds,), with its pointwise band; resampled as `iqm` is.
+
+        Of a single training seed the band has no width.
+        """
+        return profile_band(_of_runs("profile", record), self.scores(record), thresholds)
 
     def newness(self, record: RunRecord) -> tuple[Float64, Float64] | None:
         """Distance to the nearest training checkpoint, and test success, of each candidate: (n_candidates,) each.
