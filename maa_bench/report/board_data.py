@@ -17,6 +17,7 @@ from maa_bench.record import AGGREGATE, MetricSet, RunRecord
 from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
 from maa_bench.report.curve_tables import SETTINGS
 from maa_bench.report.curves import Axis
+from maa_bench.report.diversity import DISTANCES
 from maa_bench.report.order import entries
 from maa_bench.report.tables import (
     IQM,
@@ -81,6 +82,7 @@ def board_data(records: Iterable[RunRecord], extras: Extras | None = None) -> Bo
         "metrics": [{"name": name, "definition": text, "kind": _kind(name)} for name, text in DEFINITIONS.items()],
         "lift": LIFT_DEFINITION,
         "steps_to_success": str(MetricSet.model_fields["steps_to_success"].description),
+        "distances": [{"name": name, "definition": text} for name, text in DISTANCES.items()],
         "references": list(REFERENCES),
         "families": [[_axis(axis) for axis in entry.family.axes] for entry in made],
         "groups": groups,
@@ -148,6 +150,7 @@ def _row(record: RunRecord, label: str, extra: Extra | None) -> Row:
         "tasks": {name: _by_task(record, name) for name in DEFINITIONS},
         "lift": _extra(extra.lift if extra else None),
         "steps_to_success": None if steps is None else [steps.value, *steps.ci],
+        "distances": _distances(extra),
         "cost": {
             "parameters": cost.parameters,
             "fit_s": round(cost.seconds.fit / seeds, 3),
@@ -213,6 +216,11 @@ def _metric(record: RunRecord, name: str, extra: Extra | None) -> Number | None:
         return None if extra is None else _extra(extra.iqm)
     cell = shown(record, name, AGGREGATE)
     return None if isinstance(cell, str) else [cell.value, *cell.ci]
+
+
+def _distances(extra: Extra | None) -> dict[str, float | None]:
+    found = {} if extra is None else extra.distances.get(AGGREGATE, {})
+    return {name: round(found[name], 6) if name in found else None for name in DISTANCES}
 
 
 def _by_task(record: RunRecord, name: str) -> list[Number] | None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from maa_bench.episodes import EpisodeGrid, outcomes_of_episodes
 from maa_bench.metrics import Float64
-from maa_bench.record import RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.report.diversity import DISTANCES
 from maa_bench.report.tables import Cell, Extra, Ranged, in_order, key_of, method_labels, standing
 from maa_bench.results import load_candidate_rows, load_episodes
 from maa_bench.stats.joint import lift
@@ -25,6 +26,7 @@ class Evidence:
     def __init__(self, results_dir: Path) -> None:
         self._results_dir = results_dir
         self._grids: dict[str, EpisodeGrid] = {}
+        self._tables: dict[str, dict[str, Float64]] = {}
 
     def extras(self, group: Sequence[RunRecord]) -> dict[str, Extra]:
         """What a group's tables say beside the records' own metrics, by `key_of` the record.
@@ -33,7 +35,10 @@ class Evidence:
             group: records that compare.
         """
         lifts = self.lifts(group)
-        return {key_of(record): Extra(self.iqm(record), lifts.get(key_of(record))) for record in group}
+        return {
+            key_of(record): Extra(self.iqm(record), lifts.get(key_of(record)), self.distances(record))
+            for record in group
+        }
 
     def lifts(self, group: Sequence[RunRecord]) -> dict[str, Cell]:
         """The lift of each record's aggregate mean, by `key_of` the record; none where a control is missing.
@@ -91,16 +96,31 @@ class Evidence:
         """
         return profile_band(_of_runs("profile", record), self.scores(record), thresholds)
 
+    def distances(self, record: RunRecord) -> dict[str, dict[str, float]]:
+        """What was measured of the candidates, by task and `AGGREGATE`, then by name; see `report.diversity`."""
+        found: dict[str, dict[str, float]] = {}
+        for name, values in self._measured(record).items():
+            known = ~np.isnan(values)
+            by_task = {
+                task: float(of[of_known].mean())
+                for task, of, of_known in zip(record.split.test, values, known, strict=True)
+                if of_known.any()
+            }
+            if by_task:
+                by_task[AGGREGATE] = float(np.mean(list(by_task.values())))
+            for task, value in by_task.items():
+                found.setdefault(task, {})[name] = value
+        return found
+
     def newness(self, record: RunRecord) -> tuple[Float64, Float64] | None:
         """Distance to the nearest training checkpoint, and test success, of each candidate: (n_candidates,) each.
 
         None where no distance was measured.
         """
-        folder = self._folder(record)
-        table = load_candidate_rows(folder, record)
-        if table is None:
+        measured = self._measured(record)
+        if not measured:
             return None
-        distance = table.column("train_distance").to_numpy().astype(np.float64)
+        distance = measured["train_distance"].ravel()
         known = ~np.isnan(distance)
         if not known.any():
             return None
@@ -115,6 +135,16 @@ class Evidence:
         if key not in self._grids:
             self._grids[key] = outcomes_of_episodes(load_episodes(folder))
         return self._grids[key]
+
+    def _measured(self, record: RunRecord) -> dict[str, Float64]:
+        """Columns of `candidates.parquet`, (n_tasks, n_seeds * n_candidates) each, NaN where empty; none without it."""
+        key = key_of(record)
+        if key not in self._tables:
+            table = load_candidate_rows(self._folder(record), record)
+            flat = {} if table is None else {name: table.column(name).to_numpy() for name in DISTANCES}
+            n_tasks = len(record.split.test)
+            self._tables[key] = {name: of.astype(np.float64).reshape(n_tasks, -1) for name, of in flat.items()}
+        return self._tables[key]
 
     def _folder(self, record: RunRecord) -> Path:
         return self._results_dir / record.method.name / record.run_id

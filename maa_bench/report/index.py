@@ -9,6 +9,7 @@ from maa_bench.metrics import METRICS
 from maa_bench.record import ProtocolInfo, RunRecord
 from maa_bench.report.contrast import contrast_table, contrast_words
 from maa_bench.report.curve_tables import SETTINGS, curve_table, value_text
+from maa_bench.report.diversity import DISTANCES, diversity_table
 from maa_bench.report.gallery import FOLDER, KINDS
 from maa_bench.report.order import Entry
 from maa_bench.report.render import markdown_text, to_markdown
@@ -59,7 +60,7 @@ def index_page(made: Sequence[Entry], extras: Extras, figures: Mapping[str, Sequ
     for heading, group in groupby(made, key=_heading):
         page.append(f"\n## {markdown_text(heading)}\n")
         page += [_section(entry, extras, figures.get(entry.slug, ())) for entry in group]
-    defined = {**METRICS, IQM: IQM_DEFINITION, LIFT: LIFT_DEFINITION}
+    defined = {**METRICS, IQM: IQM_DEFINITION, LIFT: LIFT_DEFINITION, **DISTANCES}
     notes = "".join(f"- `{name}`: {definition}\n" for name, definition in defined.items())
     return "".join([*page, "\n## Notes\n\n", notes, "\n", _NOTES])
 
@@ -93,6 +94,8 @@ def _section(entry: Entry, extras: Extras, figures: Sequence[str]) -> str:
         parts += ["\n#### Success (mean) by task\n\n", to_markdown(method_rows(family.base))]
         parts += ["\n#### Metrics\n\n", to_markdown(metric_table(family.base, extras))]
         parts += _contrast(family.base)
+        diversity = diversity_table(family.base, extras)
+        parts += [f"\n#### {diversity.title}\n\n", to_markdown(diversity)] if diversity else []
         parts += ["\n#### Cost\n\n", to_markdown(cost_table(family.base))]
     for axis in family.axes:
         text = f": {SETTINGS[axis.setting]}" if axis.setting in SETTINGS else ""

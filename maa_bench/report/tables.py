@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from maa_bench.errors import RecordError
@@ -93,10 +93,12 @@ class Extra:
     Attributes:
         iqm: `stats.runs.iqm` of its runs; without an interval where there is a single training seed.
         lift: None where there is no scale, as without `random_seen` or `expert`.
+        distances: by task or `AGGREGATE`, then by name; without what was not measured (`report.diversity`).
     """
 
     iqm: Cell
     lift: Cell | None = None
+    distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 Extras = Mapping[str, Extra]

@@ -25,6 +25,7 @@ function renderCard(state) {
     aboutMethod(row),
     measured(state, row),
     byTask(state, row),
+    diversity(row),
     ...curves(state, row, width),
     costs(state, row, width),
     aboutRun(row)
@@ -115,6 +116,21 @@ function byTask(state, row) {
     );
   });
   return section(`By task: ${metricHeader(metric)}`, el("table", { class: "plain" }, el("tbody", {}, lines)));
+}
+
+function diversity(row) {
+  const lines = board.distances.map(({ name, definition }) => {
+    const value = row.distances[name];
+    const shown = value === null ? NOTHING : formatShare(value);
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row", title: definition }, name),
+      el("td", { class: "notes" }, definition),
+      el("td", { class: "number" }, shown)
+    );
+  });
+  return section("Diversity and memorisation", el("table", { class: "plain" }, el("tbody", {}, lines)));
 }
 
 const CURVE_CONTROLS = ["random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert"];

@@ -95,7 +95,8 @@ function renderNotes() {
   document.querySelector("#about dl").replaceChildren(...pairs(state.group.about));
   const costs = COSTS.map(({ label, about }) => [label, `${about}.`]);
   const metrics = board.metrics.map(({ name, definition }) => [metricHeader(name), definition]);
-  const others = [["lift", board.lift], ["steps to success", board.steps_to_success]];
+  const distances = board.distances.map(({ name, definition }) => [name, definition]);
+  const others = [["lift", board.lift], ["steps to success", board.steps_to_success], ...distances];
   document.querySelector("#definitions dl").replaceChildren(...pairs([...metrics, ...others, ...costs]));
 }
 
