@@ -34,7 +34,9 @@ from maa_bench.report.tables import (
     method_labels,
     place,
     protocol_text,
+    seed_cost,
     shown,
+    steps_cell,
 )
 from maa_bench.results import CANDIDATES, RECORD
 
@@ -137,8 +139,7 @@ def _group(records: Sequence[RunRecord], family: int, key: str, extras: Extras) 
 
 
 def _row(record: RunRecord, label: str, extra: Extra | None) -> Row:
-    method, cost, seeds = record.method, record.cost, len(record.seeds.train)
-    steps = record.metrics.aggregate.steps_to_success
+    method, cost = record.method, seed_cost(record)
     return {
         "id": key_of(record),
         "method": method.name,
@@ -148,15 +149,15 @@ def _row(record: RunRecord, label: str, extra: Extra | None) -> Row:
         "card": method.model_dump(mode="json", exclude={"name"}),
         "metrics": {name: _metric(record, name, extra) for name in DEFINITIONS},
         "tasks": {name: _by_task(record, name) for name in DEFINITIONS},
-        "lift": _extra(extra.lift if extra else None),
-        "steps_to_success": None if steps is None else [steps.value, *steps.ci],
+        "lift": _number(extra.lift if extra else None),
+        "steps_to_success": _number(steps_cell(record.metrics.aggregate)),
         "distances": _distances(extra),
         "cost": {
-            "parameters": cost.parameters,
-            "fit_s": round(cost.seconds.fit / seeds, 3),
-            "adapt_s": round(cost.seconds.generate / seeds, 3),
-            "test_env_steps": None if cost.test_environment_steps is None else cost.test_environment_steps // seeds,
-            "peak_mb": round(cost.peak_mb, 1),
+            "parameters": record.cost.parameters,
+            "fit_s": round(cost.fit_s, 3),
+            "adapt_s": round(cost.adapt_s, 3),
+            "test_env_steps": cost.test_env_steps,
+            "peak_mb": round(record.cost.peak_mb, 1),
         },
         "about": _about_run(record),
         "files": _files(record),
@@ -204,7 +205,7 @@ def _href(record: RunRecord, name: str) -> str | None:
     return "/".join((RESULTS, *parts))
 
 
-def _extra(cell: Cell | None) -> Number | None:
+def _number(cell: Cell | None) -> Number | None:
     """Six decimals, as in a record: fewer than the last bits in which two machines' sums differ."""
     if isinstance(cell, float):
         return [round(cell, 6)]
@@ -213,7 +214,7 @@ def _extra(cell: Cell | None) -> Number | None:
 
 def _metric(record: RunRecord, name: str, extra: Extra | None) -> Number | None:
     if name == IQM:
-        return None if extra is None else _extra(extra.iqm)
+        return None if extra is None else _number(extra.iqm)
     cell = shown(record, name, AGGREGATE)
     return None if isinstance(cell, str) else [cell.value, *cell.ci]
 

@@ -15,7 +15,7 @@ from maa_bench.report.drawing import file_bytes, style
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.figures import cost_figure, curves_figure, memorisation_figure, profile_figure
 from maa_bench.report.order import Entry
-from maa_bench.report.tables import in_order, method_labels, place
+from maa_bench.report.tables import in_order, method_labels, place, seed_cost
 
 FOLDER = "figures"
 KINDS = {
@@ -66,5 +66,5 @@ def _apart(records: Sequence[RunRecord], labels: Sequence[str]) -> tuple[list[st
 
 
 def _cost(record: RunRecord) -> tuple[float, float]:
-    seconds = (record.cost.seconds.fit + record.cost.seconds.generate) / len(record.seeds.train)
-    return seconds, record.metrics.aggregate.mean.value
+    cost = seed_cost(record)
+    return cost.fit_s + cost.adapt_s, record.metrics.aggregate.mean.value

@@ -12,10 +12,10 @@ from maa_bench.errors import RecordError
 from maa_bench.files import write_bytes
 from maa_bench.record import RunRecord
 from maa_bench.report.board_data import board_data, board_json
+from maa_bench.report.csv_tables import RUN_COLUMNS, TABLE_COLUMNS, run_rows, table_rows
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.gallery import FOLDER, KINDS, figures_of
 from maa_bench.report.index import index_page
-from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.order import entries
 from maa_bench.report.paper import paper_tables
 from maa_bench.report.render import csv_text
@@ -87,7 +87,7 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
     ordered = [record for entry in made for group in entry.family.conditions for record in in_order(group)]
     contents = {
         INDEX: index_page(made, extras, shown).encode(),
-        TABLE: csv_text([LONG_COLUMNS, *long_rows(ordered, extras)]).encode(),
+        TABLE: csv_text([TABLE_COLUMNS, *table_rows(ordered, extras)]).encode(),
         RUNS: csv_text([RUN_COLUMNS, *run_rows(ordered)]).encode(),
         PAPER: paper_tables(made, extras, PAPER).encode(),
     }

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.record import AGGREGATE, RunRecord
+from maa_bench.record import AGGREGATE, MetricSet, RunRecord
 
 CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
 """The controls of every table, in their fixed order, after the methods under test."""
@@ -233,6 +233,15 @@ def shown(record: RunRecord, metric: str, task: str) -> str | Measured:
     return record.metrics.aggregate[metric] if task == AGGREGATE else record.metrics.tasks[task][metric]
 
 
+def steps_cell(values: MetricSet) -> Cell | None:
+    """Steps to success: the number alone where a single success gives no interval, None where nothing succeeded."""
+    steps = values.steps_to_success
+    if steps is None:
+        return None
+    ci: tuple[float, float] | None = steps.ci
+    return float(steps.value) if ci is None else Ranged(steps.value, ci)
+
+
 def protocol_text(record: RunRecord) -> str:
     """The protocol in a few words."""
     p = record.protocol
@@ -255,7 +264,7 @@ def metric_table(records: Sequence[RunRecord], extras: Extras | None = None) -> 
             columns.append((IQM, [NOTHING if extra is None else extra.iqm for extra in found]))
         if metric == "mean" and any(extra and extra.lift is not None for extra in found):
             columns.append((LIFT, [NOTHING if extra is None or extra.lift is None else extra.lift for extra in found]))
-    columns.append((STEPS, [record.metrics.aggregate.steps_to_success or NOTHING for record in ordered]))
+    columns.append((STEPS, [steps_cell(record.metrics.aggregate) or NOTHING for record in ordered]))
     header, cells = zip(*columns, strict=True)
     about = {IQM: IQM_NOTE, LIFT: LIFT_NOTE}
     notes = [about[name] for name in header if name in about]
@@ -307,16 +316,32 @@ def own_table(records: Sequence[RunRecord]) -> Table:
     )
 
 
-def _costs(record: RunRecord) -> tuple[str, ...]:
-    """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
+class SeedCost(NamedTuple):
+    """What one training seed took, the mean of all: seconds, and environment steps (None if not recorded)."""
+
+    fit_s: float
+    adapt_s: float
+    test_env_steps: int | None
+
+
+def seed_cost(record: RunRecord) -> SeedCost:
+    """The costs of a record that grow with the number of its training seeds."""
     cost, seeds = record.cost, len(record.seeds.train)
     steps = cost.test_environment_steps
+    return SeedCost(
+        cost.seconds.fit / seeds, cost.seconds.generate / seeds, None if steps is None else round(steps / seeds)
+    )
+
+
+def _costs(record: RunRecord) -> tuple[str, ...]:
+    """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
+    parameters, of_seed = record.cost.parameters, seed_cost(record)
     return (
-        NOTHING if cost.parameters is None else format_count(cost.parameters),
-        format_seconds(cost.seconds.fit / seeds),
-        format_seconds(cost.seconds.generate / seeds),
-        NOTHING if steps is None else format_count(round(steps / seeds)),
-        f"{cost.peak_mb:.0f}",
+        NOTHING if parameters is None else format_count(parameters),
+        format_seconds(of_seed.fit_s),
+        format_seconds(of_seed.adapt_s),
+        NOTHING if of_seed.test_env_steps is None else format_count(of_seed.test_env_steps),
+        f"{record.cost.peak_mb:.0f}",
     )
 
 
