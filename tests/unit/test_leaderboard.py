@@ -13,8 +13,8 @@ from record_samples import sample
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
-from maa_bench.report.leaderboard import build_leaderboard, read_results
 from maa_bench.report.csv_tables import TABLE_COLUMNS
+from maa_bench.report.leaderboard import build_leaderboard, read_results
 from maa_bench.report.tables import MARKED, format_interval, format_value
 from maa_bench.results import load_record, write_record
 

@@ -11,12 +11,15 @@ import pytest
 from record_samples import TASKS, episode_rows, episode_table, make_record, sample
 from rich.console import Console
 
+from maa_bench import registry
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
+from maa_bench.record import StepsValue
 from maa_bench.report.board_data import board_data
 from maa_bench.report.csv_tables import LABELS, MEASURED, RUN_COLUMNS, TABLE_COLUMNS, run_rows, table_rows
 from maa_bench.report.render import csv_text, markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
+    CONTROLS,
     IQM,
     IQM_NOTE,
     LEGACY_NOTE,
@@ -44,7 +47,6 @@ from maa_bench.report.tables import (
     result_table,
     summary_table,
 )
-from maa_bench.record import StepsValue
 from maa_bench.results import MetricValue, RunRecord
 
 ENDS = ("", "_lo", "_hi")
@@ -72,6 +74,17 @@ def drawn(table: Table, width: int) -> str:
 def test_methods_come_first_then_the_controls_in_their_order() -> None:
     names = [r.method.name for r in in_order(records(*FIVE))]
     assert names == ["make_an_agent", "random_seen", "nearest_checkpoint", "random_weights", "expert"]
+
+
+def test_the_strongest_control_stands_among_them_when_it_was_run() -> None:
+    made = records("bc_on_prompts", *FIVE)
+    names = [r.method.name for r in in_order(made)]
+    assert names == [
+        "make_an_agent", "random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert",
+    ]  # fmt: skip
+    kinds = {row["method"]: row["kind"] for row in board_data(made)["groups"][0]["rows"]}
+    assert kinds["bc_on_prompts"] == "control", "whatever family its card names"
+    assert set(registry.CONTROLS) < set(CONTROLS)
 
 
 def test_several_methods_are_ordered_by_the_headline_and_other_controls_come_last() -> None:

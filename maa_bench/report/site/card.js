@@ -133,8 +133,6 @@ function diversity(row) {
   return section("Diversity and memorisation", el("table", { class: "plain" }, el("tbody", {}, lines)));
 }
 
-const CURVE_CONTROLS = ["random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert"];
-
 /** The axes of every protocol that was run on the group's suite, split and dataset; the group's own protocol first. */
 function axesOf(group) {
   const keys = ["suite", "layouts_sha256", "split", "dataset"];
@@ -151,10 +149,11 @@ function curves(state, row, width) {
     const cellsOf = (line) => line.rows.map((id) => id && cellOf(rowById.get(id)));
     const own = axis.lines.find((line) => line.method === row.method);
     if (!own || own.rows.filter((id) => id).length < 2) return [];
-    const controls = CURVE_CONTROLS.filter((name) => name !== row.method);
-    const others = controls.flatMap((name) => axis.lines.find((line) => line.method === name) || []);
+    const isControl = (line) => rowById.get(line.rows.find((id) => id)).kind !== "method";
+    const others = axis.lines.filter((line) => line !== own && isControl(line));
+    const dashOf = (i) => DASHES[1 + (i % (DASHES.length - 1))];
     const lines = [
-      ...others.map((line, i) => ({ name: line.method, own: false, dash: DASHES[1 + i], cells: cellsOf(line) })),
+      ...others.map((line, i) => ({ name: line.method, own: false, dash: dashOf(i), cells: cellsOf(line) })),
       { name: own.method, own: true, dash: DASHES[0], cells: cellsOf(own) },
     ];
     const description = `${metric} of ${own.method} and controls over ${axis.label}; numbers below`;
