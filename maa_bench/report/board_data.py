@@ -38,6 +38,7 @@ from maa_bench.report.tables import (
     shown,
     steps_cell,
 )
+from maa_bench.report.wording import dataset_text, suite_text, tasks_text
 from maa_bench.results import CANDIDATES, RECORD
 
 FORMAT = 1
@@ -110,12 +111,11 @@ def _group(records: Sequence[RunRecord], family: int, key: str, extras: Extras) 
     """One group, its records `in_order`."""
     first = records[0]
     protocol, dataset, suite = first.protocol, first.dataset, first.suite
-    simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
     about = [
-        ("suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
-        ("trained on", _listed(first.split.train)),
-        ("tested on", _listed(first.split.test)),
-        ("dataset", f"{dataset.id}: {dataset.rows} checkpoints of {dataset.runs} runs ({dataset.producer})"),
+        ("suite", suite_text(suite)),
+        ("trained on", tasks_text(first.split.train)),
+        ("tested on", tasks_text(first.split.test)),
+        ("dataset", dataset_text(dataset)),
         ("protocol", ", ".join(filter(None, (protocol.name or "without a name", protocol.condition)))),
         *((name, str(value)) for name, value in protocol.settings().items()),
     ]
@@ -256,7 +256,3 @@ def _alike(groups: Sequence[Group]) -> list[list[Group]]:
 
     times = Counter(map(labels, groups))
     return [[group for group in groups if labels(group) == name] for name, count in times.items() if count > 1]
-
-
-def _listed(tasks: Sequence[str]) -> str:
-    return f"{len(tasks)} tasks: {', '.join(tasks)}" if tasks else "nothing"

@@ -25,6 +25,7 @@ from maa_bench.report.tables import (
     method_rows,
     metric_table,
 )
+from maa_bench.report.wording import dataset_text, suite_text, tasks_text
 
 _INTRODUCTION = """\
 # Leaderboard
@@ -108,14 +109,13 @@ def _section(entry: Entry, extras: Extras, figures: Sequence[str]) -> str:
 
 def _about(entry: Entry) -> str:
     first, family = entry.family.first, entry.family
-    suite, split, dataset, protocol = first.suite, first.split, first.dataset, first.protocol
-    simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
+    protocol = first.protocol
     varied = [f"{axis.setting} {', '.join(map(value_text, axis.values))}" for axis in family.axes]
     about = [
-        ("Suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
-        ("Trained on", _names(split.train)),
-        ("Tested on", _names(split.test)),
-        ("Dataset", f"{dataset.id}: {dataset.rows} checkpoints of {dataset.runs} runs ({dataset.producer})"),
+        ("Suite", suite_text(first.suite)),
+        ("Trained on", tasks_text(first.split.train)),
+        ("Tested on", tasks_text(first.split.test)),
+        ("Dataset", dataset_text(first.dataset)),
         (
             "Protocol",
             f"scale {protocol.scale}, {protocol.shots} prompts a task ({protocol.prompt_source}), "
@@ -159,7 +159,3 @@ def _runs(entry: Entry) -> str:
             made = f"{record.method.source}, recorded by maa-bench {record.created_with}"
             lines.append(f"- {markdown_text(f'{condition}{key_of(record)}, {seeds}, {made}')}\n")
     return f"\n<details><summary>{len(lines)} runs</summary>\n\n{''.join(lines)}\n</details>\n"
-
-
-def _names(tasks: Sequence[str]) -> str:
-    return f"{len(tasks)} tasks: {', '.join(tasks)}" if tasks else "nothing"
