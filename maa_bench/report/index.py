@@ -31,8 +31,8 @@ _INTRODUCTION = """\
 # Leaderboard
 
 Made from the run records under `results/` by `maa-bench leaderboard`; never edited by hand. Methods are compared within
-a group only: same suite and layouts, split, dataset and protocol. All numbers: `table.csv`, with every setting and cost
-in `runs.csv`; for a paper: `table.tex`.
+a group only: same suite and layouts, split, dataset and protocol. All numbers: `table.csv` (a row a run and task), with
+every setting and cost in `runs.csv`; what their columns are: `docs/metrics.md`; for a paper: `table.tex`.
 """
 
 _OLDER = "Older suites, and protocols without a name"

@@ -8,7 +8,7 @@ import pytest
 from record_samples import sample
 
 from maa_bench.errors import RecordError
-from maa_bench.record import RunRecord, Seeds
+from maa_bench.record import MetricValue, RunRecord, Seeds
 from maa_bench.report.curve_tables import BASE_NOTE, GAP_NOTE, ONE_SEED_NOTE, curve_table
 from maa_bench.report.curves import Axis, families
 from maa_bench.report.tables import LEGACY_NOTE, NOTHING, ONE_POLICY_NOTE, ORACLE_NOTE
@@ -67,7 +67,7 @@ def test_the_table_of_an_axis() -> None:
     table = curve_table(family.axes[0])
     assert table.title == "mean by shots (prompts of each test task): toy-v1, split unseen, mean of tasks"
     assert table.header == ("method", "1", "4 *")
-    by_method = {record.method.name: {} for record in records}
+    by_method: dict[str, dict[int, MetricValue]] = {record.method.name: {} for record in records}
     for record in records:
         by_method[record.method.name][record.protocol.shots] = record.metrics.aggregate.mean
     assert {row[0]: row[1:] for row in table.rows[:2]} == {
