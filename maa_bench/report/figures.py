@@ -32,6 +32,9 @@ LEAST_SECONDS = 0.01
 _BAND = 0.13
 """Alpha: six bands may lie on one another."""
 
+_CONTROL_WIDTH = 1.7
+"""Inches that a control's name takes in the legend."""
+
 _LEADER = {"arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 
 
@@ -210,8 +213,9 @@ def _finish(
                 axes.label_outer()
     if greys:
         handles = [look.handle() for look in greys.values()]
+        ncols = max(1, int(figure.get_figwidth() / _CONTROL_WIDTH))
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize="small", handlelength=3
+            handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize="small", handlelength=3
         )
     for axes in grid[:1, 0] if beside else grid[:, 0]:
         axes.set_ylabel(y)

@@ -125,8 +125,7 @@ function diversity(row) {
     return el(
       "tr",
       {},
-      el("th", { scope: "row", title: definition }, name),
-      el("td", { class: "notes" }, definition),
+      el("th", { scope: "row" }, name, el("div", { class: "notes" }, definition)),
       el("td", { class: "number" }, shown)
     );
   });

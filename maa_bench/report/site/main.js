@@ -87,7 +87,8 @@ function renderNotes() {
       : "an upper bound, no result: it picks the best candidate by the outcomes that it reports."
   );
   document.getElementById("notes").replaceChildren(
-    "† selects on the rollouts that it reports: never compare it with other columns. ‡ an upper bound. " +
+    `${chosen.name}: ${chosen.definition} ` +
+      "† selects on the rollouts that it reports: never compare it with other columns. ‡ an upper bound. " +
       `${NOTHING} one policy (nothing to select), or not known. ` +
       "Thin lines in the chosen column: random_seen (dotted), expert (solid)."
   );
