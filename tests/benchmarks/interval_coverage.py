@@ -3,7 +3,7 @@
     python tests/benchmarks/interval_coverage.py [BENCHMARKS]
 
 prints the table of docs/metrics.md: a row a model of what varies, a column an interval. A share near .95 measured on
-2,000 benchmarks has a standard error of .005. Two minutes on one core.
+2,000 benchmarks has a standard error of .005. Less than a minute on one core.
 
 All benchmarks of a row have the same sizes and names, so `maa_bench.stats.resample` draws the same for each of them:
 here they are resampled at once, which takes a tenth of the time, and the first ones are compared with `resample`.
@@ -36,9 +36,9 @@ METHODS = ("method", "floor", "ceiling")
 ADVANTAGE = (0.0, -1.0, 3.0)
 SEED_EFFECTS = {"none": (0.0, 0.0), "moderate": (0.5, 0.5), "large": (1.0, 0.5)}
 MODELS = [
-    *((effect, seeds) for effect in ("none", "moderate", "large") for seeds in (1, 4)),
-    *(("moderate", seeds) for seeds in (2, 3, 5, 10)),
-    ("large", 10),
+    *(("none", seeds) for seeds in (1, 4)),
+    *(("moderate", seeds) for seeds in (1, 2, 3, 4, 5, 10)),
+    *(("large", seeds) for seeds in (1, 4, 10)),
 ]
 
 
