@@ -145,7 +145,7 @@ def compare_runs(chosen: Sequence[Run], metric: str = "mean") -> Comparison:
     for run in chosen:
         validate_record(run.folder)
     grids = {name: outcomes_of_episodes(load_episodes(run.folder)) for name, run in by_name.items()}
-    drawn, in_order = resample(grids), records[0].split.test
+    drawn, in_order = resample(grids, metrics=(metric,)), records[0].split.test
     tasks = {name: {task: drawn[name][task][metric] for task in in_order} for name in by_name}
     overall = {name: mean_of_tasks(parts) for name, parts in tasks.items()}
     names = list(combinations(by_name, 2))

@@ -8,6 +8,7 @@ that it reports. Every metric is averaged over the training seeds. `maa_bench.st
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,10 @@ def legacy_best(success: Outcomes) -> float:
     return float(np.mean([legacy_top_k(seed[:, :LEGACY_LAYOUTS], 1) for seed in np.asarray(success)]))
 
 
-def all_metrics(success: Outcomes, select: Outcomes | None) -> dict[str, float]:
-    """Every metric of one task, keyed and ordered as `METRICS`.
+def all_metrics(
+    success: Outcomes, select: Outcomes | None, metrics: Collection[str] = tuple(METRICS)
+) -> dict[str, float]:
+    """Every metric of one task, or those of these names, keyed and ordered as `METRICS`.
 
     `select` may be None for a single candidate: there is nothing to select.
     """
@@ -107,15 +110,16 @@ def all_metrics(success: Outcomes, select: Outcomes | None) -> dict[str, float]:
         if success.shape[1] != 1:
             raise ValueError("outcomes on select layouts are needed to choose among several candidates")
         select = success
-    return {
-        "mean": mean(success),
-        "best_selected": best_selected(success, select),
-        "top5_selected": top5_selected(success, select),
-        "qualified_rate": qualified_rate(success),
-        "oracle_best": oracle_best(success),
-        "legacy_top5": legacy_top5(success),
-        "legacy_best": legacy_best(success),
+    made: dict[str, Callable[[], float]] = {
+        "mean": lambda: mean(success),
+        "best_selected": lambda: best_selected(success, select),
+        "top5_selected": lambda: top5_selected(success, select),
+        "qualified_rate": lambda: qualified_rate(success),
+        "oracle_best": lambda: oracle_best(success),
+        "legacy_top5": lambda: legacy_top5(success),
+        "legacy_best": lambda: legacy_best(success),
     }
+    return {name: make() for name, make in made.items() if name in metrics}
 
 
 def _top_selected(success: Outcomes, select: Outcomes, k: int) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from maa_bench.errors import ProtocolError, did_you_mean, one_line
 from maa_bench.protocol import LABELS, Protocol, flag
@@ -38,9 +38,6 @@ _TOP = ("name", "description", "seeds", "headline", "base", "axes")
 _AXIS = ("setting", "values", "unit")
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class Axis:
     """One setting and the values that it takes, all others being the base's.
@@ -54,12 +51,6 @@ class Axis:
     setting: str
     values: tuple[Any, ...]
     unit: str
-
-    def points(self, base: Protocol, found: Mapping[str, T]) -> list[tuple[str, T]]:
-        """(value as text, what belongs to it) along the axis, of what was found of each condition of the protocol."""
-        at_base = getattr(base, self.setting)
-        conditions = [(v, BASE if v == at_base else condition_of(self.setting, v)) for v in self.values]
-        return [(_text(value), found[name]) for value, name in conditions if name in found]
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,8 @@ def _print_tables(
 ) -> None:
     """The tables of each split's base, then one for each of the protocol's axes."""
     from maa_bench.cli.output import console
-    from maa_bench.report.axis_table import axis_table
+    from maa_bench.report.curve_tables import curve_table
+    from maa_bench.report.curves import families
     from maa_bench.report.render import to_rich
     from maa_bench.report.tables import result_table, summary_table
 
@@ -243,11 +244,9 @@ def _print_tables(
     for conditions in by_split.values():
         base, *others = conditions.values()
         tables = [result_table(base, metric), summary_table(base)] if base else []
-        if named and base and others:
-            for axis in named.axes:
-                points = axis.points(named.base, conditions)
-                if len(points) > 1:
-                    tables.append(axis_table(points, axis.setting, axis.unit, metric))
+        if base and others:
+            every = [record for records in conditions.values() for record in records]
+            tables += [curve_table(axis, metric) for family in families(every) for axis in family.axes]
         for table in tables:
             out.print(to_rich(table, out.width))
             out.print()

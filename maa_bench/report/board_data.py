@@ -18,10 +18,16 @@ from maa_bench.record_metrics import MetricSet
 from maa_bench.report.board_types import AxisData, Board, FileLink, Group, Number, Row
 from maa_bench.report.curve_tables import SETTINGS
 from maa_bench.report.curves import Axis
+from maa_bench.report.diversity import DISTANCES
 from maa_bench.report.order import entries
 from maa_bench.report.tables import (
+    IQM,
+    IQM_DEFINITION,
+    LIFT_DEFINITION,
     SELECTING,
     Cell,
+    Extra,
+    Extras,
     Measured,
     group_key,
     in_order,
@@ -29,7 +35,11 @@ from maa_bench.report.tables import (
     method_labels,
     place,
     protocol_text,
+    seed_cost,
+    shown,
+    steps_cell,
 )
+from maa_bench.report.wording import dataset_text, suite_text, tasks_text
 from maa_bench.results import CANDIDATES, RECORD
 
 FORMAT = 1
@@ -45,18 +55,16 @@ REFERENCES = ("random_seen", "expert")
 KINDS = ("method", "control", "ceiling")
 """What a row is. A filter of the page hides methods only."""
 
-LIFT = (
-    "(method - random_seen) / (expert - random_seen), of the aggregate mean: 0 is drawing checkpoints of the training "
-    "tasks, 1 is the expert."
-)
+DEFINITIONS = {"mean": METRICS["mean"], IQM: IQM_DEFINITION, **METRICS}
+"""What the page can be sorted and filtered by, in its order."""
 
 
-def board_data(records: Iterable[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Board:
+def board_data(records: Iterable[RunRecord], extras: Extras | None = None) -> Board:
     """All records as the page shows them, in the leaderboard's order.
 
     Args:
         records: at least one, in any order.
-        lifts: by `key_of` the record; it has none if it is not here, or a text here.
+        extras: a record that is not here has no interquartile mean and no lift.
 
     Raises:
         RecordError: a condition that names no setting (`curves.families`).
@@ -69,15 +77,16 @@ def board_data(records: Iterable[RunRecord], lifts: Mapping[str, Cell] | None = 
     for i, entry in enumerate(made):
         for condition in entry.family.conditions:
             family_of.setdefault(group_key(condition[0]), i)
-    groups = [_group(in_order(by_key[key]), i, key, lifts or {}) for key, i in family_of.items()]
+    groups = [_group(in_order(by_key[key]), i, key, extras or {}) for key, i in family_of.items()]
     for same in _alike(groups):
         for group in same:
             group["protocol"] += f" #{group['id']}"
     return {
         "format": FORMAT,
-        "metrics": [{"name": name, "definition": text, "kind": _kind(name)} for name, text in METRICS.items()],
-        "lift": LIFT,
+        "metrics": [{"name": name, "definition": text, "kind": _kind(name)} for name, text in DEFINITIONS.items()],
+        "lift": LIFT_DEFINITION,
         "steps_to_success": str(MetricSet.model_fields["steps_to_success"].description),
+        "distances": [{"name": name, "definition": text} for name, text in DISTANCES.items()],
         "references": list(REFERENCES),
         "families": [[_axis(axis) for axis in entry.family.axes] for entry in made],
         "groups": groups,
@@ -99,16 +108,15 @@ def board_json(board: Board) -> str:
     return f'{compact(head)[:-1]},"groups":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
-def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Mapping[str, Cell]) -> Group:
+def _group(records: Sequence[RunRecord], family: int, key: str, extras: Extras) -> Group:
     """One group, its records `in_order`."""
     first = records[0]
     protocol, dataset, suite = first.protocol, first.dataset, first.suite
-    simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
     about = [
-        ("suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
-        ("trained on", _listed(first.split.train)),
-        ("tested on", _listed(first.split.test)),
-        ("dataset", f"{dataset.id}: {dataset.rows} checkpoints of {dataset.runs} runs ({dataset.producer})"),
+        ("suite", suite_text(suite)),
+        ("trained on", tasks_text(first.split.train)),
+        ("tested on", tasks_text(first.split.test)),
+        ("dataset", dataset_text(dataset)),
         ("protocol", ", ".join(filter(None, (protocol.name or "without a name", protocol.condition)))),
         *((name, str(value)) for name, value in protocol.settings().items()),
     ]
@@ -125,17 +133,14 @@ def _group(records: Sequence[RunRecord], family: int, key: str, lifts: Mapping[s
         "settings": protocol.settings(),
         "tasks": list(first.split.test),
         "rows": [
-            _row(record, label, _lift(lifts.get(key_of(record))))
+            _row(record, label, extras.get(key_of(record)))
             for record, label in zip(records, method_labels(records), strict=True)
         ],
     }
 
 
-def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
-    method, cost, seeds = record.method, record.cost, len(record.seeds.train)
-    one_policy = method.deterministic_candidates
-    steps = record.metrics.aggregate.steps_to_success
-    sets = dict(record.metric_sets())
+def _row(record: RunRecord, label: str, extra: Extra | None) -> Row:
+    method, cost = record.method, seed_cost(record)
     return {
         "id": key_of(record),
         "method": method.name,
@@ -143,21 +148,17 @@ def _row(record: RunRecord, label: str, lift: Number | None) -> Row:
         "label": label,
         "kind": KINDS[place(record)[0]],
         "card": method.model_dump(mode="json", exclude={"name"}),
-        "metrics": {
-            name: None if one_policy and name in SELECTING else _number(sets[AGGREGATE], name) for name in METRICS
-        },
-        "tasks": {
-            name: None if one_policy and name in SELECTING else [_number(sets[t], name) for t in record.split.test]
-            for name in METRICS
-        },
-        "lift": lift,
-        "steps_to_success": None if steps is None else [steps.value, *(steps.ci or ())],
+        "metrics": {name: _metric(record, name, extra) for name in DEFINITIONS},
+        "tasks": {name: _by_task(record, name) for name in DEFINITIONS},
+        "lift": _number(extra.lift if extra else None),
+        "steps_to_success": _number(steps_cell(record.metrics.aggregate)),
+        "distances": _distances(extra),
         "cost": {
-            "parameters": cost.parameters,
-            "fit_s": round(cost.seconds.fit / seeds, 3),
-            "adapt_s": round(cost.seconds.generate / seeds, 3),
-            "test_env_steps": None if cost.test_environment_steps is None else cost.test_environment_steps // seeds,
-            "peak_mb": round(cost.peak_mb, 1),
+            "parameters": record.cost.parameters,
+            "fit_s": round(cost.fit_s, 3),
+            "adapt_s": round(cost.adapt_s, 3),
+            "test_env_steps": cost.test_env_steps,
+            "peak_mb": round(record.cost.peak_mb, 1),
         },
         "about": _about_run(record),
         "files": _files(record),
@@ -205,16 +206,30 @@ def _href(record: RunRecord, name: str) -> str | None:
     return "/".join((RESULTS, *parts))
 
 
-def _lift(cell: Cell | None) -> Number | None:
+def _number(cell: Cell | None) -> Number | None:
     """Six decimals, as in a record: fewer than the last bits in which two machines' sums differ."""
     if isinstance(cell, float):
         return [round(cell, 6)]
     return [round(x, 6) for x in (cell.value, *cell.ci)] if isinstance(cell, Measured) else None
 
 
-def _number(values: MetricSet, metric: str) -> Number:
-    cell = values[metric]
-    return [cell.value, *cell.ci]
+def _metric(record: RunRecord, name: str, extra: Extra | None) -> Number | None:
+    if name == IQM:
+        return None if extra is None else _number(extra.iqm)
+    cell = shown(record, name, AGGREGATE)
+    return None if isinstance(cell, str) else [cell.value, *cell.ci]
+
+
+def _distances(extra: Extra | None) -> dict[str, float | None]:
+    found = {} if extra is None else extra.distances.get(AGGREGATE, {})
+    return {name: round(found[name], 6) if name in found else None for name in DISTANCES}
+
+
+def _by_task(record: RunRecord, name: str) -> list[Number] | None:
+    if name == IQM or (record.method.deterministic_candidates and name in SELECTING):
+        return None
+    cells = (record.metrics.tasks[task][name] for task in record.split.test)
+    return [[cell.value, *cell.ci] for cell in cells]
 
 
 def _kind(metric: str) -> str:
@@ -242,7 +257,3 @@ def _alike(groups: Sequence[Group]) -> list[list[Group]]:
 
     times = Counter(map(labels, groups))
     return [[group for group in groups if labels(group) == name] for name, count in times.items() if count > 1]
-
-
-def _listed(tasks: Sequence[str]) -> str:
-    return f"{len(tasks)} tasks: {', '.join(tasks)}" if tasks else "nothing"

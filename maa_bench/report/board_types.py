@@ -20,6 +20,13 @@ class MetricAbout(TypedDict):
     kind: str
 
 
+class DistanceAbout(TypedDict):
+    """A distance: its name and definition."""
+
+    name: str
+    definition: str
+
+
 class FileLink(TypedDict):
     """A file of a record. `href` is relative to the page; null of a file that is not committed."""
 
@@ -37,9 +44,12 @@ class Row(TypedDict):
         label: the method's name, with the run's where the method stands in the group more than once.
         kind: one of `KINDS`.
         metrics: of the aggregate, by metric; null where there is nothing to select from.
-        tasks: by metric, the numbers of the group's test tasks in their order; null as above.
+        tasks: by metric, the numbers of the group's test tasks in their order; null as above, and of `iqm`, which is of
+            all tasks together.
         lift: null where there is none, as in a group without `random_seen` or `expert`.
         steps_to_success: environment steps; null where nothing succeeded.
+        distances: by name, see `report.diversity`: means over candidates, training seeds and tasks; null where none
+            was measured.
         cost: `parameters` (numbers), `fit_s`, `adapt_s` (seconds), `test_env_steps` (of one training seed, the mean of
             all), `peak_mb` (10^6 bytes); null where unknown.
         about: (name, text) pairs on the run: seeds, software, hardware, failures.
@@ -55,6 +65,7 @@ class Row(TypedDict):
     tasks: dict[str, list[Number] | None]
     lift: Number | None
     steps_to_success: Number | None
+    distances: dict[str, float | None]
     cost: dict[str, float | None]
     about: list[tuple[str, str]]
     files: list[FileLink]
@@ -101,6 +112,7 @@ class Board(TypedDict):
     metrics: list[MetricAbout]
     lift: str
     steps_to_success: str
+    distances: list[DistanceAbout]
     references: list[str]
     families: list[list[AxisData]]
     groups: list[Group]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from maa_bench.record import AGGREGATE
 from maa_bench.report.curves import Axis, Value
-from maa_bench.report.tables import NOTHING, Cell, Table, shown
+from maa_bench.report.tables import (
+    MARKED,
+    NOTHING,
+    ONE_POLICY_NOTE,
+    SELECTING,
+    Cell,
+    Table,
+    metric_notes,
+    shown,
+)
 
 SETTINGS = {
     "shots": "prompts of each test task",
@@ -30,18 +39,29 @@ GAP_NOTE = f"{NOTHING}: not run"
 
 
 def curve_table(axis: Axis, metric: str = "mean") -> Table:
-    """The aggregate of one metric along an axis, with intervals."""
+    """The aggregate of one metric along an axis, with intervals.
+
+    Args:
+        axis: one that `curves.families` gives. metric: a name in `METRICS`.
+    """
     rows: list[tuple[Cell, ...]] = [
         (line.method, *(NOTHING if record is None else shown(record, metric, AGGREGATE) for record in line.records))
         for line in axis.lines
     ]
+    every = [record for line in axis.lines for record in line.records]
+    known = [record for record in every if record is not None]
     notes = [BASE_NOTE] if axis.base is not None else []
-    if any(record is None for line in axis.lines for record in line.records):
+    if len(known) < len(every):
         notes.append(GAP_NOTE)
-    if all(len(record.seeds.train) == 1 for line in axis.lines for record in line.records if record is not None):
+    if all(len(record.seeds.train) == 1 for record in known):
         notes.append(ONE_SEED_NOTE)
+    one_policy = metric in SELECTING and any(record.method.deterministic_candidates for record in known)
+    notes += [*metric_notes(metric), *([ONE_POLICY_NOTE] if one_policy else [])]
     header = (f"{value_text(value)}{' *' if value == axis.base else ''}" for value in axis.values)
-    return Table(f"{metric} by {axis.setting}", ("method", *header), tuple(rows), tuple(notes))
+    about = f" ({SETTINGS[axis.setting]})" if axis.setting in SETTINGS else ""
+    where = f"{known[0].suite.name}, split {known[0].split.name}, mean of tasks"
+    title = f"{MARKED.get(metric, metric)} by {axis.setting}{about}: {where}"
+    return Table(title, ("method", *header), tuple(rows), tuple(notes))
 
 
 def value_text(value: Value) -> str:

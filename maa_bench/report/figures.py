@@ -17,6 +17,7 @@ from maa_bench.report.curve_tables import value_text
 from maa_bench.report.curves import Axis, Value
 from maa_bench.report.drawing import plain
 from maa_bench.report.looks import Look, grey_looks, in_panels, looks, share_axis
+from maa_bench.stats.runs import Band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,12 @@ WIDTH = 7.0
 
 LEAST_SECONDS = 0.01
 """What took less stands there: a logarithm needs a bound."""
+
+_BAND = 0.13
+"""Alpha: six bands may lie on one another."""
+
+_CONTROL_WIDTH = 1.7
+"""Inches that a control's name takes in the legend."""
 
 _LEADER = {"arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 
@@ -74,13 +81,13 @@ def curves_figure(axes: Sequence[Axis], methods: Sequence[str], controls: Sequen
 
 
 def profile_figure(
-    thresholds: Float64, profiles: Mapping[str, Float64], methods: Sequence[str], controls: Sequence[str]
+    thresholds: Float64, profiles: Mapping[str, Band], methods: Sequence[str], controls: Sequence[str]
 ) -> Figure:
-    """Share of runs (a training seed on a task) whose success is above each threshold.
+    """Share of runs (a training seed on a task) whose success is above each threshold, with bands of the methods.
 
     Args:
         thresholds: (n_points,) ascending.
-        profiles: (n_points,) by method.
+        profiles: (n_points,) by method; without a width, as of a single training seed, no band is drawn.
         methods, controls: which, in order.
     """
     panels = in_panels(methods)
@@ -88,8 +95,12 @@ def profile_figure(
     greys = dict(zip(controls, grey_looks(controls), strict=True))
     for (panel,), names in zip(grid, panels, strict=True):
         for name, look in (greys | dict(zip(names, looks(names), strict=True))).items():
-            if name in profiles:
-                panel.plot(thresholds, profiles[name], drawstyle="steps-post", **(look.line() | {"marker": ""}))
+            if name not in profiles:
+                continue
+            value, lo, hi = profiles[name]
+            panel.plot(thresholds, value, drawstyle="steps-post", **(look.line() | {"marker": ""}))
+            if name in names and (hi > lo).any():
+                panel.fill_between(thresholds, lo, hi, step="post", color=look.color, alpha=_BAND, linewidth=0)
         panel.set(xlabel="success above", xticks=[0, 0.25, 0.5, 0.75, 1])
         panel.set_xticklabels(["0", ".25", ".5", ".75", "1"])
     _finish(figure, grid, panels, greys, "share of runs and tasks", markers=False)
@@ -180,7 +191,7 @@ def _tick(value: Value) -> str:
 def _draw(axes: Axes, x: Any, curve: Curve, look: Look, band: bool) -> None:
     axes.plot(x, curve.value, **look.line())
     if band:
-        axes.fill_between(x, curve.lo, curve.hi, color=look.color, alpha=0.13, linewidth=0)
+        axes.fill_between(x, curve.lo, curve.hi, color=look.color, alpha=_BAND, linewidth=0)
 
 
 def _finish(
@@ -202,8 +213,9 @@ def _finish(
                 axes.label_outer()
     if greys:
         handles = [look.handle() for look in greys.values()]
+        ncols = max(1, int(figure.get_figwidth() / _CONTROL_WIDTH))
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize="small", handlelength=3
+            handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize="small", handlelength=3
         )
     for axes in grid[:1, 0] if beside else grid[:, 0]:
         axes.set_ylabel(y)

@@ -15,13 +15,13 @@ from maa_bench.report.drawing import file_bytes, style
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.figures import cost_figure, curves_figure, memorisation_figure, profile_figure
 from maa_bench.report.order import Entry
-from maa_bench.report.tables import in_order, method_labels, place
-from maa_bench.stats.runs import performance_profile
+from maa_bench.report.tables import in_order, method_labels, place, seed_cost
 
 FOLDER = "figures"
 KINDS = {
     "curves": "Success along each axis; bands are 95 % intervals (with one training seed: about that fit)",
-    "profiles": "Performance profiles: the share of runs (a training seed on a task) above each success",
+    "profiles": "Performance profiles: the share of runs (a training seed on a task) above each success; bands are "
+    "pointwise 95 % intervals over the training seeds of each task (of a single one there are none)",
     "cost": "What it takes against what it brings",
     "memorisation": "Distance of each candidate to the nearest training checkpoint against its success",
 }
@@ -44,8 +44,9 @@ def figures_of(entry: Entry, evidence: Evidence) -> dict[str, bytes]:
             ordered = in_order(base)
             labels = method_labels(ordered)
             methods, controls = _apart(ordered, labels)
-            scores = {label: evidence.scores(record) for label, record in zip(labels, ordered, strict=True)}
-            profiles = {label: performance_profile(runs, THRESHOLDS) for label, runs in scores.items()}
+            profiles = {
+                label: evidence.profile(record, THRESHOLDS) for label, record in zip(labels, ordered, strict=True)
+            }
             figure = profile_figure(THRESHOLDS, profiles, methods, controls)
             files |= file_bytes(figure, f"profiles-{entry.slug}")
             points = {label: _cost(record) for label, record in zip(labels, ordered, strict=True)}
@@ -65,5 +66,5 @@ def _apart(records: Sequence[RunRecord], labels: Sequence[str]) -> tuple[list[st
 
 
 def _cost(record: RunRecord) -> tuple[float, float]:
-    seconds = (record.cost.seconds.fit + record.cost.seconds.generate) / len(record.seeds.train)
-    return seconds, record.metrics.aggregate.mean.value
+    cost = seed_cost(record)
+    return cost.fit_s + cost.adapt_s, record.metrics.aggregate.mean.value

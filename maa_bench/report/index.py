@@ -9,17 +9,30 @@ from maa_bench.metrics import METRICS
 from maa_bench.record import ProtocolInfo, RunRecord
 from maa_bench.report.contrast import contrast_table, contrast_words
 from maa_bench.report.curve_tables import SETTINGS, curve_table, value_text
+from maa_bench.report.diversity import DISTANCES, diversity_table
 from maa_bench.report.gallery import FOLDER, KINDS
 from maa_bench.report.order import Entry
 from maa_bench.report.render import markdown_text, to_markdown
-from maa_bench.report.tables import LIFT_NOTE, Cell, cost_table, in_order, key_of, method_rows, metric_table
+from maa_bench.report.tables import (
+    IQM,
+    IQM_DEFINITION,
+    LIFT,
+    LIFT_DEFINITION,
+    Extras,
+    cost_table,
+    in_order,
+    key_of,
+    method_rows,
+    metric_table,
+)
+from maa_bench.report.wording import dataset_text, suite_text, tasks_text
 
 _INTRODUCTION = """\
 # Leaderboard
 
 Made from the run records under `results/` by `maa-bench leaderboard`; never edited by hand. Methods are compared within
-a group only: same suite and layouts, split, dataset and protocol. All numbers: `table.csv`, with every setting and cost
-in `runs.csv`; for a paper: `table.tex`.
+a group only: same suite and layouts, split, dataset and protocol. All numbers: `table.csv` (a row a run and task), with
+every setting and cost in `runs.csv`; what their columns are: `docs/metrics.md`; for a paper: `table.tex`.
 """
 
 _OLDER = "Older suites, and protocols without a name"
@@ -36,20 +49,21 @@ not been shown to generate anything.
 """
 
 
-def index_page(made: Sequence[Entry], lifts: Mapping[str, Cell], figures: Mapping[str, Sequence[str]]) -> str:
+def index_page(made: Sequence[Entry], extras: Extras, figures: Mapping[str, Sequence[str]]) -> str:
     """The page.
 
     Args:
         made: in order.
-        lifts: by `key_of` the record.
+        extras: of the records.
         figures: names of the SVG files of each entry, by its slug.
     """
     page = [_INTRODUCTION, "\n## Contents\n\n", *_contents(made)]
     for heading, group in groupby(made, key=_heading):
         page.append(f"\n## {markdown_text(heading)}\n")
-        page += [_section(entry, lifts, figures.get(entry.slug, ())) for entry in group]
-    notes = "".join(f"- `{name}`: {definition}\n" for name, definition in METRICS.items())
-    return "".join([*page, "\n## Notes\n\n", notes, f"- {markdown_text(LIFT_NOTE)}\n\n", _NOTES])
+        page += [_section(entry, extras, figures.get(entry.slug, ())) for entry in group]
+    defined = {**METRICS, IQM: IQM_DEFINITION, LIFT: LIFT_DEFINITION, **DISTANCES}
+    notes = "".join(f"- `{name}`: {definition}\n" for name, definition in defined.items())
+    return "".join([*page, "\n## Notes\n\n", notes, "\n", _NOTES])
 
 
 def _heading(entry: Entry) -> str:
@@ -72,16 +86,17 @@ def _extent(entry: Entry) -> str:
     return f"{len(methods)} method(s), {len(conditions)} condition(s)"
 
 
-def _section(entry: Entry, lifts: Mapping[str, Cell], figures: Sequence[str]) -> str:
+def _section(entry: Entry, extras: Extras, figures: Sequence[str]) -> str:
     """One family: what it is, the base's results, the curves, and the runs."""
     family = entry.family
     title = entry.title if entry.current else f"{entry.place}: {entry.title}"
     parts = [f'\n<a id="{entry.slug}"></a>\n\n### {markdown_text(title)}\n\n', _about(entry)]
     if family.base:
         parts += ["\n#### Success (mean) by task\n\n", to_markdown(method_rows(family.base))]
-        own = None if not any(key in lifts for key in map(key_of, family.base)) else lifts
-        parts += ["\n#### Metrics\n\n", to_markdown(metric_table(family.base, own))]
+        parts += ["\n#### Metrics\n\n", to_markdown(metric_table(family.base, extras))]
         parts += _contrast(family.base)
+        diversity = diversity_table(family.base, extras)
+        parts += [f"\n#### {diversity.title}\n\n", to_markdown(diversity)] if diversity else []
         parts += ["\n#### Cost\n\n", to_markdown(cost_table(family.base))]
     for axis in family.axes:
         text = f": {SETTINGS[axis.setting]}" if axis.setting in SETTINGS else ""
@@ -94,14 +109,13 @@ def _section(entry: Entry, lifts: Mapping[str, Cell], figures: Sequence[str]) ->
 
 def _about(entry: Entry) -> str:
     first, family = entry.family.first, entry.family
-    suite, split, dataset, protocol = first.suite, first.split, first.dataset, first.protocol
-    simulators = ", ".join(f"{name} {version}" for name, version in sorted(suite.simulator_versions.items()))
+    protocol = first.protocol
     varied = [f"{axis.setting} {', '.join(map(value_text, axis.values))}" for axis in family.axes]
     about = [
-        ("Suite", f"{suite.name} ({simulators or 'no simulator package'}; layouts {suite.layouts_sha256[:12]})"),
-        ("Trained on", _names(split.train)),
-        ("Tested on", _names(split.test)),
-        ("Dataset", f"{dataset.id}: {dataset.rows} checkpoints of {dataset.runs} runs ({dataset.producer})"),
+        ("Suite", suite_text(first.suite)),
+        ("Trained on", tasks_text(first.split.train)),
+        ("Tested on", tasks_text(first.split.test)),
+        ("Dataset", dataset_text(first.dataset)),
         (
             "Protocol",
             f"scale {protocol.scale}, {protocol.shots} prompts a task ({protocol.prompt_source}), "
@@ -145,7 +159,3 @@ def _runs(entry: Entry) -> str:
             made = f"{record.method.source}, recorded by maa-bench {record.created_with}"
             lines.append(f"- {markdown_text(f'{condition}{key_of(record)}, {seeds}, {made}')}\n")
     return f"\n<details><summary>{len(lines)} runs</summary>\n\n{''.join(lines)}\n</details>\n"
-
-
-def _names(tasks: Sequence[str]) -> str:
-    return f"{len(tasks)} tasks: {', '.join(tasks)}" if tasks else "nothing"

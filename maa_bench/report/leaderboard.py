@@ -12,15 +12,15 @@ from maa_bench.errors import RecordError
 from maa_bench.files import write_bytes
 from maa_bench.record import RunRecord
 from maa_bench.report.board_data import board_data, board_json
+from maa_bench.report.csv_tables import RUN_COLUMNS, TABLE_COLUMNS, run_rows, table_rows
 from maa_bench.report.evidence import Evidence
 from maa_bench.report.gallery import FOLDER, KINDS, figures_of
 from maa_bench.report.index import index_page
-from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
 from maa_bench.report.order import entries
 from maa_bench.report.paper import paper_tables
 from maa_bench.report.render import csv_text
 from maa_bench.report.site import PAGE, page
-from maa_bench.report.tables import Cell, in_order
+from maa_bench.report.tables import Extra, in_order
 from maa_bench.results import FAILURES, RECORD, validate_record
 
 INDEX = "index.md"
@@ -81,19 +81,19 @@ def build_leaderboard(results_dir: Path, out_dir: Path, figures: bool = True) ->
     records = read_results(results_dir)
     made = entries(records)
     evidence = Evidence(results_dir)
-    lifts: dict[str, Cell] = {}
+    extras: dict[str, Extra] = {}
     for group in (group for entry in made for group in entry.family.conditions):
-        lifts |= evidence.lifts(group)
+        extras |= evidence.extras(group)
     drawn = {entry.slug: figures_of(entry, evidence) for entry in made} if figures else {}
     shown = {slug: [name for name in files if name.endswith(".svg")] for slug, files in drawn.items()}
     ordered = [record for entry in made for group in entry.family.conditions for record in in_order(group)]
     contents = {
-        INDEX: index_page(made, lifts, shown).encode(),
-        TABLE: csv_text([LONG_COLUMNS, *long_rows(ordered, lifts)]).encode(),
+        INDEX: index_page(made, extras, shown).encode(),
+        TABLE: csv_text([TABLE_COLUMNS, *table_rows(ordered, extras)]).encode(),
         RUNS: csv_text([RUN_COLUMNS, *run_rows(ordered)]).encode(),
-        PAPER: paper_tables(made, lifts, PAPER).encode(),
+        PAPER: paper_tables(made, extras, PAPER).encode(),
     }
-    board = board_data(records, lifts)
+    board = board_data(records, extras)
     contents |= {BOARD: board_json(board).encode(), PAGE: page(board).encode()}
     contents |= {f"{FOLDER}/{name}": content for files in drawn.values() for name, content in files.items()}
     for name, content in contents.items():

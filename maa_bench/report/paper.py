@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from maa_bench.record import AGGREGATE
@@ -11,12 +11,12 @@ from maa_bench.report.curves import Axis
 from maa_bench.report.latex import Float, latex_document
 from maa_bench.report.order import Entry
 from maa_bench.report.tables import (
+    IQM,
     LIFT,
     MARKED,
-    Cell,
+    Extras,
     Table,
     in_order,
-    key_of,
     method_rows,
     metric_table,
     place,
@@ -26,22 +26,22 @@ from maa_bench.report.tables import (
 TASKS_ABREAST = 12
 """More tasks go into further tables."""
 
-_PRINTED = ("mean", LIFT, "best_selected", "top5_selected", "qualified_rate", MARKED["legacy_top5"])
+_PRINTED = ("mean", IQM, LIFT, "best_selected", "top5_selected", "qualified_rate", MARKED["legacy_top5"])
 """The other columns are in `table.csv`: more do not fit the width of a page."""
 
 
-def paper_tables(made: Sequence[Entry], lifts: Mapping[str, Cell], name: str) -> str:
+def paper_tables(made: Sequence[Entry], extras: Extras, name: str) -> str:
     """The file's text.
 
     Args:
         made: in order.
-        lifts: by `key_of` the record.
+        extras: of the records.
         name: of the file.
     """
-    return latex_document((_floats(entry, lifts) for entry in made), name)
+    return latex_document((_floats(entry, extras) for entry in made), name)
 
 
-def _floats(entry: Entry, lifts: Mapping[str, Cell]) -> Iterator[Float]:
+def _floats(entry: Entry, extras: Extras) -> Iterator[Float]:
     family = entry.family
     where = f"{entry.place}, {entry.title}"
     if family.base:
@@ -54,7 +54,7 @@ def _floats(entry: Entry, lifts: Mapping[str, Cell]) -> Iterator[Float]:
             part = _columns(by_task, (AGGREGATE, *tasks[start : start + TASKS_ABREAST]))
             number = f"-{start // TASKS_ABREAST + 1}" if start else ""
             yield Float(part, f"Success (mean) by task. {under}.", f"{entry.slug}-tasks{number}", kinds)
-        metrics = metric_table(ordered, lifts if any(key_of(record) in lifts for record in ordered) else None)
+        metrics = metric_table(ordered, extras)
         printed = _columns(replace(metrics, notes=_notes(metrics)), _PRINTED)
         yield Float(printed, f"Mean of tasks. {under}.", f"{entry.slug}-metrics", kinds)
     for axis in family.axes:

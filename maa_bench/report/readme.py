@@ -43,7 +43,7 @@ def with_tables(page: str, results_dir: Path) -> str:
 
     def table(suite: str, split: str, protocol: str | None = None) -> str:
         base = entry(suite, split, protocol).family.base
-        tables = result_table(base), metric_table(base, evidence.lifts(base) or None), cost_table(base)
+        tables = result_table(base), metric_table(base, evidence.extras(base)), cost_table(base)
         return "\n".join(map(to_markdown, tables))
 
     def curve(suite: str, split: str, protocol: str, setting: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from maa_bench.errors import RecordError
@@ -17,19 +17,33 @@ from maa_bench.metrics import METRICS
 from maa_bench.record import AGGREGATE, RunRecord
 from maa_bench.record_metrics import MetricSet
 
-CONTROLS = ("random_seen", "nearest_checkpoint", "random_weights", "expert")
-"""The controls of every table, in their fixed order, after the methods under test."""
+CONTROLS = ("random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert")
+"""The controls of a table, in their fixed order, after the methods under test. `bc_on_prompts`, the strongest, is not
+among `registry.CONTROLS`: it is fitted for each prompt, so a run makes it only when asked."""
 
 MARKED = {"oracle_best": "oracle_best (‡)", "legacy_top5": "legacy_top5 (†)", "legacy_best": "legacy_best (†)"}
 """Headers of the metrics that need a warning."""
 LIFT = "lift"
+LIFT_DEFINITION = (
+    "(method - random_seen) / (expert - random_seen), of the aggregate mean: 0 is drawing checkpoints of the training "
+    "tasks, 1 is the expert."
+)
 LIFT_NOTE = (
     "lift: (method - random_seen) / (expert - random_seen), of mean: 0 is random seen checkpoints, 1 the expert; the "
     "interval is paired; a method without one has a lift that the data set no bounds to"
 )
+IQM = "iqm"
+IQM_DEFINITION = (
+    "Interquartile mean: the mean of the middle half of all runs (a training seed on a task is one). It tells of the "
+    "bulk of the runs; `mean` tells of all of them. The interval draws the training seeds of each task apart, as "
+    "rliable does, and says nothing of layouts; of a single training seed there is none."
+)
+IQM_NOTE = (
+    "iqm: interquartile mean over runs and tasks, with rliable's interval, which draws training seeds alone and is too "
+    "narrow with few of them: decide by mean"
+)
 STEPS = "steps to success"
 STEPS_NOTE = f"{STEPS}: mean first-success step of the episodes that succeed; {{}}: none does"
-UNSURE_STEPS_NOTE = f"{STEPS} without an interval: the successes are too few, or of too few training seeds, to make one"
 LEGACY_NOTE = "†: the released code's metrics: they select on the rollouts that they report"
 ORACLE_NOTE = "‡: an upper bound, no result: the best candidate on the very layouts that it is scored on"
 
@@ -72,6 +86,25 @@ class Ranged(NamedTuple):
 
 Cell = str | float | Measured
 """Text; a number whose interval stands elsewhere or is none; a number with its interval."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What the files beside a record say of it and of those that it compares with.
+
+    Attributes:
+        iqm: `stats.runs.iqm` of its runs; without an interval where there is a single training seed.
+        lift: None where there is no scale, as without `random_seen` or `expert`.
+        distances: by task or `AGGREGATE`, then by name; without what was not measured (`report.diversity`).
+    """
+
+    iqm: Cell
+    lift: Cell | None = None
+    distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+Extras = Mapping[str, Extra]
+"""By `key_of` the record."""
 
 
 @dataclass(frozen=True)
@@ -202,12 +235,13 @@ def shown(record: RunRecord, metric: str, task: str) -> str | Measured:
     return record.metrics.aggregate[metric] if task == AGGREGATE else record.metrics.tasks[task][metric]
 
 
-def steps_of(values: MetricSet) -> float | Ranged | None:
-    """Steps to success, with their interval where there is one; None where nothing succeeded."""
+def steps_cell(values: MetricSet) -> Cell | None:
+    """Steps to success: the number alone where a single success gives no interval, None where nothing succeeded."""
     steps = values.steps_to_success
-    if steps is None or steps.ci is None:
-        return None if steps is None else steps.value
-    return Ranged(steps.value, steps.ci)
+    if steps is None:
+        return None
+    ci: tuple[float, float] | None = steps.ci
+    return float(steps.value) if ci is None else Ranged(steps.value, ci)
 
 
 def protocol_text(record: RunRecord) -> str:
@@ -216,33 +250,30 @@ def protocol_text(record: RunRecord) -> str:
     return f"{p.shots} prompts, {p.candidates} candidates, {p.episodes} test and {p.select_episodes} select layouts"
 
 
-def metric_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+def metric_table(records: Sequence[RunRecord], extras: Extras | None = None) -> Table:
     """Every metric of the aggregate: a row a method.
 
     Args:
         records: of one group.
-        lifts: by `key_of` the record; without them there is no such column.
+        extras: without them there is no interquartile mean; there is no lift where none of them has one.
     """
     ordered = in_order(records)
-    header: list[str] = ["method"]
+    found = [(extras or {}).get(key_of(record)) for record in ordered]
+    columns: list[tuple[str, Sequence[Cell]]] = [("method", method_labels(ordered))]
     for metric in METRICS:
-        header += [MARKED.get(metric, metric), *([LIFT] if lifts is not None and metric == "mean" else [])]
-    rows: list[tuple[Cell, ...]] = []
-    for record, label in zip(ordered, method_labels(ordered), strict=True):
-        row: list[Cell] = [label]
-        for metric in METRICS:
-            row.append(shown(record, metric, AGGREGATE))
-            if lifts is not None and metric == "mean":
-                row.append(lifts.get(key_of(record), NOTHING))
-        rows.append((*row, steps_of(record.metrics.aggregate) or NOTHING))
-    notes = [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
-    if any(isinstance(row[-1], float) for row in rows):
-        notes.append(UNSURE_STEPS_NOTE)
-    if lifts is not None:
-        notes.insert(0, LIFT_NOTE)
+        columns.append((MARKED.get(metric, metric), [shown(record, metric, AGGREGATE) for record in ordered]))
+        if metric == "mean" and any(found):
+            columns.append((IQM, [NOTHING if extra is None else extra.iqm for extra in found]))
+        if metric == "mean" and any(extra and extra.lift is not None for extra in found):
+            columns.append((LIFT, [NOTHING if extra is None or extra.lift is None else extra.lift for extra in found]))
+    columns.append((STEPS, [steps_cell(record.metrics.aggregate) or NOTHING for record in ordered]))
+    header, cells = zip(*columns, strict=True)
+    about = {IQM: IQM_NOTE, LIFT: LIFT_NOTE}
+    notes = [about[name] for name in header if name in about]
+    notes += [LEGACY_NOTE, ORACLE_NOTE, STEPS_NOTE.format(NOTHING)]
     if any(record.method.deterministic_candidates for record in ordered):
         notes.append(ONE_POLICY_NOTE)
-    return Table(_summary_title(ordered), (*header, STEPS), tuple(rows), tuple(notes))
+    return Table(_summary_title(ordered), header, tuple(zip(*cells, strict=True)), tuple(notes))
 
 
 def cost_table(records: Sequence[RunRecord]) -> Table:
@@ -257,9 +288,9 @@ def cost_table(records: Sequence[RunRecord]) -> Table:
     return Table(f"cost: {_summary_title(ordered)}", ("method", "uses", "seeds", *costs), tuple(rows), notes)
 
 
-def summary_table(records: Sequence[RunRecord], lifts: Mapping[str, Cell] | None = None) -> Table:
+def summary_table(records: Sequence[RunRecord]) -> Table:
     """`metric_table` and `cost_table` beside one another."""
-    metrics, costs = metric_table(records, lifts), cost_table(records)
+    metrics, costs = metric_table(records), cost_table(records)
     return Table(
         title=f"summary: {metrics.title}",
         header=(*metrics.header, *costs.header[1:]),
@@ -287,16 +318,32 @@ def own_table(records: Sequence[RunRecord]) -> Table:
     )
 
 
-def _costs(record: RunRecord) -> tuple[str, ...]:
-    """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
+class SeedCost(NamedTuple):
+    """What one training seed took, the mean of all: seconds, and environment steps (None if not recorded)."""
+
+    fit_s: float
+    adapt_s: float
+    test_env_steps: int | None
+
+
+def seed_cost(record: RunRecord) -> SeedCost:
+    """The costs of a record that grow with the number of its training seeds."""
     cost, seeds = record.cost, len(record.seeds.train)
     steps = cost.test_environment_steps
+    return SeedCost(
+        cost.seconds.fit / seeds, cost.seconds.generate / seeds, None if steps is None else round(steps / seeds)
+    )
+
+
+def _costs(record: RunRecord) -> tuple[str, ...]:
+    """Parameters, seconds to fit and to adapt, test-time environment steps, peak memory."""
+    parameters, of_seed = record.cost.parameters, seed_cost(record)
     return (
-        NOTHING if cost.parameters is None else format_count(cost.parameters),
-        format_seconds(cost.seconds.fit / seeds),
-        format_seconds(cost.seconds.generate / seeds),
-        NOTHING if steps is None else format_count(round(steps / seeds)),
-        f"{cost.peak_mb:.0f}",
+        NOTHING if parameters is None else format_count(parameters),
+        format_seconds(of_seed.fit_s),
+        format_seconds(of_seed.adapt_s),
+        NOTHING if of_seed.test_env_steps is None else format_count(of_seed.test_env_steps),
+        f"{record.cost.peak_mb:.0f}",
     )
 
 

@@ -7,13 +7,14 @@ run on the same ones. `maa_bench.stats.resampling` says what is drawn; here is w
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.metrics import LEGACY_LAYOUTS, TOP, Float64
+from maa_bench.metrics import LEGACY_LAYOUTS, METRICS, TOP, Float64
 
 Bool = npt.NDArray[np.bool_]
 Int = npt.NDArray[np.int64]
@@ -111,41 +112,51 @@ def effective_n(metric: str, outcomes: TaskOutcomes) -> int:
     return layouts if candidates == 1 else min(candidates, layouts)
 
 
-def replicates(outcomes: TaskOutcomes, draws: Draws) -> dict[str, Float64]:
-    """Every metric of one task in every resample: (B,) float64 each, keyed as `METRICS`.
+def replicates(outcomes: TaskOutcomes, draws: Draws, metrics: Collection[str] = tuple(METRICS)) -> dict[str, Float64]:
+    """Metrics of one task in every resample: (B,) float64 each, keyed and ordered as `METRICS`.
 
     Sums over layouts are matrix products of draw counts (B, n_layouts) with outcomes, exact in float64; then
     each resample picks its candidates. With draws that take everything once this is `metrics.all_metrics`.
+
+    Args:
+        outcomes, draws: of one task. metrics: which; the others are not worked out.
     """
     n_seeds, n_candidates, n_layouts = outcomes.success.shape
     rows = n_seeds * n_candidates
     success = outcomes.success.reshape(rows, n_layouts)
-    select = success[:, :1] if outcomes.select is None else outcomes.select.reshape(rows, -1)
     b = np.arange(len(draws.seeds))[:, None, None]
     drawn = draws.seeds[:, :, None] * n_candidates + draws.candidates  # (B, D, n_candidates) rows
-
     drawn_test = (draws.layouts @ success.T.astype(np.float64))[b, drawn] / draws.layouts.sum(1)[:, None, None]
-    score = (draws.select_layouts @ select.T.astype(np.float64))[b, drawn]
-    # One whole number a candidate that orders by score, then by the earlier place in the resample. The place
-    # is random, unlike the candidate's own index: among ties a replication of the benchmark would pick
-    # another candidate too.
-    key = score * n_candidates + np.arange(n_candidates - 1, -1, -1)
-    k = min(TOP, n_candidates)
-    top = np.argpartition(key, n_candidates - k, axis=2)[:, :, n_candidates - k :]
-    legacy_top, legacy_best = np.zeros(drawn.shape[:2]), np.zeros(drawn.shape[:2])
-    for layout in draws.legacy_layouts.T:
-        solved = success[drawn, layout[:, None, None]].sum(axis=2)
-        legacy_top += np.minimum(solved, k) / k  # Mean of the k largest of a column of zeros and ones.
-        legacy_best += np.minimum(solved, 1)
-    return {
-        "mean": drawn_test.mean(axis=(1, 2)),
-        "best_selected": np.take_along_axis(drawn_test, key.argmax(2)[:, :, None], 2).mean(axis=(1, 2)),
-        "top5_selected": np.take_along_axis(drawn_test, top, 2).mean(axis=(1, 2)),
-        "qualified_rate": (drawn_test >= 1).mean(axis=(1, 2)),
-        "oracle_best": drawn_test.max(axis=2).mean(axis=1),
-        "legacy_top5": legacy_top.mean(axis=1) / draws.legacy_layouts.shape[1],
-        "legacy_best": legacy_best.mean(axis=1) / draws.legacy_layouts.shape[1],
-    }
+    found: dict[str, Float64] = {}
+    if "mean" in metrics:
+        found["mean"] = drawn_test.mean(axis=(1, 2))
+    if "best_selected" in metrics or "top5_selected" in metrics:
+        select = success[:, :1] if outcomes.select is None else outcomes.select.reshape(rows, -1)
+        score = (draws.select_layouts @ select.T.astype(np.float64))[b, drawn]
+        # One whole number a candidate that orders by score, then by the earlier place in the resample. The place
+        # is random, unlike the candidate's own index: among ties a replication of the benchmark would pick
+        # another candidate too.
+        key = score * n_candidates + np.arange(n_candidates - 1, -1, -1)
+        k = min(TOP, n_candidates)
+        top = np.argpartition(key, n_candidates - k, axis=2)[:, :, n_candidates - k :]
+        found["best_selected"] = np.take_along_axis(drawn_test, key.argmax(2)[:, :, None], 2).mean(axis=(1, 2))
+        found["top5_selected"] = np.take_along_axis(drawn_test, top, 2).mean(axis=(1, 2))
+    if "qualified_rate" in metrics:
+        found["qualified_rate"] = (drawn_test >= 1).mean(axis=(1, 2))
+    if "oracle_best" in metrics:
+        found["oracle_best"] = drawn_test.max(axis=2).mean(axis=1)
+    for metric, k in (("legacy_top5", min(TOP, n_candidates)), ("legacy_best", 1)):
+        if metric in metrics:
+            found[metric] = _legacy(success, drawn, draws.legacy_layouts, k)
+    return {metric: found[metric] for metric in METRICS if metric in metrics}
+
+
+def _legacy(success: Bool, drawn: Int, layouts: Int, k: int) -> Float64:
+    """Mean of the k largest of each drawn layout's column of zeros and ones, mean over layouts and seeds: (B,)."""
+    total = np.zeros(drawn.shape[:2])
+    for layout in layouts.T:
+        total += np.minimum(success[drawn, layout[:, None, None]].sum(axis=2), k) / k
+    return np.asarray(total.mean(axis=1) / layouts.shape[1])
 
 
 def draw_seeds(n_seeds: int, resamples: int) -> Int:

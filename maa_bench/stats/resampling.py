@@ -28,13 +28,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from maa_bench.metrics import LEGACY_LAYOUTS, Float64, all_metrics
+from maa_bench.metrics import LEGACY_LAYOUTS, METRICS, Float64, all_metrics
 from maa_bench.stats.outcomes import (
     LEVEL,
     RESAMPLES,
@@ -85,13 +85,14 @@ class Resampled:
 
 
 def resample(
-    methods: Mapping[str, MethodOutcomes], resamples: int = RESAMPLES
+    methods: Mapping[str, MethodOutcomes], resamples: int = RESAMPLES, metrics: Collection[str] = tuple(METRICS)
 ) -> dict[str, dict[str, dict[str, Resampled]]]:
-    """Every metric of several methods in the same resamples: by method, then task, then metric.
+    """Metrics of several methods in the same resamples: by method, then task, then metric.
 
     Args:
         methods: by name; all with the same tasks, test layouts and select layouts.
         resamples: number of bootstrap resamples, B.
+        metrics: which; the numbers of one do not hang on which others are asked for.
 
     Raises:
         ValueError: methods that were not tested alike.
@@ -101,7 +102,7 @@ def resample(
         layouts = _Layouts.draw(generator("layouts", task), *sizes, resamples)
         for method, outcomes in methods.items():
             rng = generator("candidates", method, task)
-            result[method][task] = _resampled(rng, outcomes.seeds, outcomes.tasks[task], layouts)
+            result[method][task] = _resampled(rng, outcomes.seeds, outcomes.tasks[task], layouts, metrics)
     return result
 
 
@@ -223,9 +224,13 @@ class _Layouts(NamedTuple):
 
 
 def _resampled(
-    rng: np.random.Generator, seeds: tuple[int, ...], outcomes: TaskOutcomes, layouts: _Layouts
+    rng: np.random.Generator,
+    seeds: tuple[int, ...],
+    outcomes: TaskOutcomes,
+    layouts: _Layouts,
+    metrics: Collection[str],
 ) -> dict[str, Resampled]:
-    """Every metric of one method on one task; `rng` draws candidates where there is a single seed."""
+    """Metrics of one method on one task; `rng` draws candidates where there is a single seed."""
     n_seeds, n_candidates, n_layouts = outcomes.success.shape
     drawn_seeds = _seed_draws(seeds, len(layouts.test))
     every = np.arange(n_candidates)
@@ -244,9 +249,9 @@ def _resampled(
         select_layouts=np.ones((n_seeds, draws.select_layouts.shape[1])),
         legacy_layouts=np.tile(np.arange(min(LEGACY_LAYOUTS, n_layouts)), (n_seeds, 1)),
     )
-    drawn, by_seed = replicates(outcomes, draws), replicates(outcomes, seed_by_seed)
+    drawn, by_seed = replicates(outcomes, draws, metrics), replicates(outcomes, seed_by_seed, metrics)
     result = {}
-    for metric, value in all_metrics(outcomes.success, outcomes.select).items():
+    for metric, value in all_metrics(outcomes.success, outcomes.select, metrics).items():
         beyond = _beyond(value, drawn[metric], effective_n(metric, outcomes))
         result[metric] = Resampled(value, drawn[metric], seeds, by_seed[metric], max(1, n_layouts - 1), *beyond)
     return result

@@ -15,7 +15,7 @@ from maa_bench.metrics import METRICS
 from maa_bench.record import RunRecord
 from maa_bench.report.board_data import RESULTS, board_data, board_json
 from maa_bench.report.board_types import Board, Row
-from maa_bench.report.tables import NOTHING, Cell, Ranged
+from maa_bench.report.tables import IQM, Extra, Ranged
 
 
 def rows(board: Board) -> dict[str, Row]:
@@ -74,13 +74,21 @@ def test_a_method_of_one_policy_has_no_metric_that_selects(board: Board) -> None
     assert [name for name, cell in row["metrics"].items() if cell is not None] == ["mean", "qualified_rate"]
 
 
-def test_lift_is_what_was_given(records: list[RunRecord]) -> None:
-    given: dict[str, Cell] = {
-        "bc_on_prompts/synthetic-base": Ranged(0.25, (-0.125, 1 / 3)),
-        "synthetic_meta/synthetic-base": 0.5,
-        "random_seen/synthetic-base": NOTHING,
+def test_lift_and_interquartile_mean_are_what_was_given(records: list[RunRecord]) -> None:
+    given = {
+        "bc_on_prompts/synthetic-base": Extra(0.5, Ranged(0.25, (-0.125, 1 / 3))),
+        "synthetic_meta/synthetic-base": Extra(Ranged(0.75, (0.5, 2 / 3 + 0.25)), 0.5),
+        "random_seen/synthetic-base": Extra(0.25),
     }
-    lifts = {row: found["lift"] for row, found in rows(board_data(records, given)).items() if found["lift"] is not None}
+    board = rows(board_data(records, given))
+    middles = {name: row["metrics"][IQM] for name, row in board.items() if row["metrics"][IQM] is not None}
+    assert middles == {
+        "bc_on_prompts/synthetic-base": [0.5],
+        "synthetic_meta/synthetic-base": [0.75, 0.5, 0.916667],
+        "random_seen/synthetic-base": [0.25],
+    }
+    assert {str(row["tasks"][IQM]) for row in board.values()} == {"None"}, "of all tasks together"
+    lifts = {name: row["lift"] for name, row in board.items() if row["lift"] is not None}
     assert lifts == {
         "bc_on_prompts/synthetic-base": [0.25, -0.125, 0.333333],
         "synthetic_meta/synthetic-base": [0.5],
@@ -120,7 +128,7 @@ def test_kinds_of_rows(board: Board) -> None:
 
 def test_kinds_of_metrics(board: Board) -> None:
     kinds = {metric["name"]: metric["kind"] for metric in board["metrics"]}
-    assert list(kinds) == list(METRICS)
+    assert list(kinds) == ["mean", IQM, *list(METRICS)[1:]]
     assert {name for name, kind in kinds.items() if kind == "legacy"} == {"legacy_top5", "legacy_best"}
     assert {name for name, kind in kinds.items() if kind == "bound"} == {"oracle_best"}
 

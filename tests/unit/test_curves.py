@@ -8,8 +8,10 @@ import pytest
 from record_samples import sample
 
 from maa_bench.errors import RecordError
-from maa_bench.record import RunRecord, Seeds
+from maa_bench.record import MetricValue, RunRecord, Seeds
+from maa_bench.report.curve_tables import BASE_NOTE, GAP_NOTE, ONE_SEED_NOTE, curve_table
 from maa_bench.report.curves import Axis, families
+from maa_bench.report.tables import LEGACY_NOTE, NOTHING, ONE_POLICY_NOTE, ORACLE_NOTE
 
 
 def condition(label: str, method: str = "make_an_agent", name: str | None = "few-shot-v1", **changes: Any) -> RunRecord:
@@ -56,6 +58,32 @@ def test_a_value_that_was_not_run_is_a_gap() -> None:
     lines = {line.method: line.records for line in family.axes[0].lines}
     assert [r is None for r in lines["make_an_agent"]] == [True, False]
     assert [r is None for r in lines["expert"]] == [False, False]
+
+
+def test_the_table_of_an_axis() -> None:
+    one = {"method__deterministic_candidates": True}
+    records = [condition(label, name) for name in ("make_an_agent", "random_seen") for label in ("base", "shots=1")]
+    (family,) = families([*records, condition("base", "expert", **one)])
+    table = curve_table(family.axes[0])
+    assert table.title == "mean by shots (prompts of each test task): toy-v1, split unseen, mean of tasks"
+    assert table.header == ("method", "1", "4 *")
+    by_method: dict[str, dict[int, MetricValue]] = {record.method.name: {} for record in records}
+    for record in records:
+        by_method[record.method.name][record.protocol.shots] = record.metrics.aggregate.mean
+    assert {row[0]: row[1:] for row in table.rows[:2]} == {
+        name: (found[1], found[4]) for name, found in by_method.items()
+    }
+    assert table.rows[2][:2] == ("expert", NOTHING)
+    assert table.notes == (BASE_NOTE, GAP_NOTE)
+    for metric, mark, note in (("legacy_top5", "†", LEGACY_NOTE), ("oracle_best", "‡", ORACLE_NOTE)):
+        table = curve_table(family.axes[0], metric)
+        assert mark in table.title
+        assert note in table.notes
+        assert table.rows[2] == ("expert", NOTHING, NOTHING)
+        assert ONE_POLICY_NOTE in table.notes
+    seed = Seeds(train=(3,), base=0)
+    (family,) = families([condition(label, seeds=seed) for label in ("base", "shots=1")])
+    assert ONE_SEED_NOTE in curve_table(family.axes[0]).notes
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from record_samples import CANDIDATES, TASKS, episode_rows, episode_table, make_record, sample
+from scipy.stats import trim_mean
 
 from maa_bench.record import RunRecord
 from maa_bench.report.curves import families
@@ -26,6 +27,7 @@ from maa_bench.report.looks import A_PANEL, in_panels
 from maa_bench.report.order import entries
 from maa_bench.report.tables import Ranged, key_of
 from maa_bench.results import write_record
+from maa_bench.stats.runs import Band
 
 
 def written(results: Path, method: str, success: float, measures: bool = False, **changes: object) -> RunRecord:
@@ -88,9 +90,14 @@ def test_curves_are_the_means_of_the_records() -> None:
 
 def test_profiles_and_costs_draw_what_they_are_given() -> None:
     with style():
-        figure = profile_figure(THRESHOLDS, {"a": 1 - THRESHOLDS, "c": THRESHOLDS * 0}, ["a"], ["c"])
+        a = Band(1 - THRESHOLDS, (1 - THRESHOLDS) / 2, 1 - THRESHOLDS / 2)
+        lone, control = Band(*[THRESHOLDS] * 3), Band(THRESHOLDS * 0, THRESHOLDS * 0, THRESHOLDS * 0 + 0.5)
+        figure = profile_figure(THRESHOLDS, {"a": a, "lone": lone, "c": control}, ["a", "lone"], ["c"])
         heights = [line.get_ydata().tolist() for line in figure.axes[0].get_lines()]
-        assert sorted(heights) == sorted([(1 - THRESHOLDS).tolist(), (THRESHOLDS * 0).tolist()])
+        (band,) = figure.axes[0].collections  # Of the method that has one; controls stay lines.
+        assert sorted(heights) == sorted([a.value.tolist(), lone.value.tolist(), control.value.tolist()])
+        ends = band.get_paths()[0].vertices[:, 1]
+        assert {round(y, 6) for y in ends} == {round(y, 6) for y in (*a.lo, *a.hi)}
         costs = cost_figure({"a": (12.0, 0.4), "c": (0.0, 0.9)}, ["a"], ["c"])
     points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in costs.axes[0].get_lines()}
     assert points == {(12.0, 0.4), (0.01, 0.9)}
@@ -153,6 +160,36 @@ def test_the_floor_is_the_run_of_most_seeds_and_not_the_luckier_one(tmp_path: Pa
     lifts = Evidence(tmp_path).lifts([*made, lucky])
     assert lifts[key_of(made[1])] == 0.0
     assert isinstance(lifts[key_of(lucky)], Ranged)
+
+
+def test_profiles_have_bands_over_the_seeds_of_each_task(tmp_path: Path) -> None:
+    record, evidence = written(tmp_path, "a", 0.6), Evidence(tmp_path)
+    band = evidence.profile(record, THRESHOLDS)
+    scores = evidence.scores(record)
+    assert band.value == pytest.approx([(scores > threshold).mean() for threshold in THRESHOLDS])
+    assert ((band.lo <= band.value) & (band.value <= band.hi)).all()
+    assert (band.hi > band.lo).any()
+    # Two seeds of each task: all of a task's draws are its lower run one time of four, and never below it.
+    assert band.lo[0] >= (scores.min(axis=0) > 0).mean()
+    assert band.hi[-1] == 0
+    assert all(np.array_equal(x, y) for x, y in zip(band, Evidence(tmp_path).profile(record, THRESHOLDS), strict=True))
+
+
+def test_interquartile_mean_is_of_all_runs_of_all_tasks(tmp_path: Path) -> None:
+    made, table = written(tmp_path, "a", 0.6), episode_table(episode_rows("b", seeds=(3,)))
+    one = write_record(tmp_path / "b" / "run-1", make_record(table), table)
+    evidence = Evidence(tmp_path)
+    cell = evidence.iqm(made)
+    assert isinstance(cell, Ranged)
+    scores = evidence.scores(made)
+    assert cell.value == pytest.approx(trim_mean(scores, 0.25, axis=None))
+    assert scores.min() <= cell.ci[0] <= cell.value <= cell.ci[1] <= scores.max()
+    assert evidence.iqm(one) == pytest.approx(trim_mean(evidence.scores(one), 0.25, axis=None)), "one seed, no interval"
+    extras = evidence.extras([made, one])
+    assert {name: extra.iqm for name, extra in extras.items()} == {
+        key_of(made): Evidence(tmp_path).iqm(made),
+        key_of(one): evidence.iqm(one),
+    }
 
 
 def test_no_scale_no_lift(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from record_samples import sample
 from maa_bench.report.latex import Float, latex_document, latex_text, to_latex
 from maa_bench.report.order import entries
 from maa_bench.report.paper import TASKS_ABREAST, paper_tables
-from maa_bench.report.tables import NOTHING, Ranged, Table, key_of
+from maa_bench.report.tables import NOTHING, Extra, Ranged, Table, key_of
 
 HOSTILE = (
     r"\input{/etc/passwd}",
@@ -85,8 +85,8 @@ def test_a_paper_gets_tasks_and_metrics_of_each_family_and_a_table_an_axis() -> 
         for method in ("make_an_agent", "random_seen")
         for shots, condition in ((4, "base"), (1, "shots=1"))
     ]
-    lifts = {key_of(records[0]): Ranged(0.25, (0.1, 0.4))}
-    text = paper_tables(entries(records), lifts, "table.tex")
+    extras = {key_of(records[0]): Extra(0.5, Ranged(0.25, (0.1, 0.4)))}
+    text = paper_tables(entries(records), extras, "table.tex")
     slug = "toy-v1-unseen-few-shot-v1"
     assert re.findall(r"\\label\{tab:([^}]+)\}", text) == [f"{slug}-tasks", f"{slug}-metrics", f"{slug}-shots"]
     assert r"\textbf{.25}\maabenchci{[.10, .40]}" in text

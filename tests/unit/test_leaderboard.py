@@ -14,8 +14,8 @@ from record_samples import TASKS, sample
 
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
+from maa_bench.report.csv_tables import TABLE_COLUMNS
 from maa_bench.report.leaderboard import build_leaderboard, read_results
-from maa_bench.report.long_table import LONG_COLUMNS
 from maa_bench.report.tables import MARKED, format_interval, format_value
 from maa_bench.results import load_record, write_record
 
@@ -90,7 +90,7 @@ def test_current_suites_and_the_standard_protocol_come_first(results: Path, tmp_
     assert "`oracle_best`" in notes
 
 
-def test_conditions_are_rows_of_the_long_table_and_columns_of_the_page(results: Path, tmp_path: Path) -> None:
+def test_conditions_are_rows_of_the_table_and_columns_of_the_page(results: Path, tmp_path: Path) -> None:
     base = put(results, "random_seen", "r1", success=0.9, **named("few-shot-v1"))
     point = put(results, "random_seen", "r2", success=0.2, **named("few-shot-v1", "shots=1", protocol__shots=1))
     paths = build_leaderboard(results, tmp_path / "out", figures=False)
@@ -98,9 +98,9 @@ def test_conditions_are_rows_of_the_long_table_and_columns_of_the_page(results: 
     shown = " | ".join(f"{format_value(cell.value)} {format_interval(cell)}" for cell in cells)
     assert f"| random_seen | {shown} |" in paths[0].read_text()
     with paths[1].open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["protocol"] == "few-shot-v1" and row["metric"] == "mean"]
-    by_condition = {row["condition"]: float(row["value"]) for row in rows if row["task"] == "aggregate"}
-    assert by_condition == {"base": cells[1].value, "shots=1": cells[0].value}
+        rows = [row for row in csv.DictReader(file) if row["protocol"] == "few-shot-v1"]
+    by_condition = {row["condition"]: float(row["mean"]) for row in rows if row["task"] == "aggregate"}
+    assert by_condition == pytest.approx({"base": cells[1].value, "shots=1": cells[0].value}, abs=5.1e-5)
 
 
 def test_index_says_what_is_compared_and_how(results: Path, tmp_path: Path) -> None:
@@ -112,11 +112,12 @@ def test_index_says_what_is_compared_and_how(results: Path, tmp_path: Path) -> N
         assert f"- `{name}`: " in text
 
 
-def test_table_is_the_long_format(results: Path, tmp_path: Path) -> None:
+def test_table_has_a_row_a_run_and_task(results: Path, tmp_path: Path) -> None:
     with build_leaderboard(results, tmp_path / "out", figures=False)[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == LONG_COLUMNS
-    assert len(rows) == 3 * 3 * (len(METRICS) + 1)
+    assert tuple(rows[0]) == TABLE_COLUMNS
+    assert len(rows) == 3 * 3
+    assert all(bool(row["iqm"]) == (row["task"] == "aggregate") for row in rows)
     assert {(r["method"], r["run_id"]) for r in rows} == {
         ("make_an_agent", "run-1"),
         ("make_an_agent", "run-2"),

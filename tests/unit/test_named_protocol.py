@@ -250,8 +250,10 @@ def test_the_command_prints_a_table_an_axis(cli: Cli, campaign: dict[str, Any]) 
     ]  # fmt: skip
     code, out, error = cli(*arguments)
     assert (code, error.count("asks for")) == (0, 0)
-    assert "mean by prompt_noise (standard deviations): tiny, split unseen" in out
-    assert "mean by shots (prompts): tiny, split unseen" in out
+    titles = " ".join(out.split())  # whatever the terminal's width
+    noise = "prompt_noise (noise on prompts, in standard deviations of each dimension)"
+    for setting in (noise, "shots (prompts of each test task)"):
+        assert f"mean by {setting}: tiny, split unseen" in titles
     assert out.count("record.json") == len(campaign["records"])
     assert out.count("summary:") == 1
     code, out, error = cli(*arguments, "--conditions", "shots", "--seeds", "1", "--dry-run", "--json")

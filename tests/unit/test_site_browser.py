@@ -13,10 +13,11 @@ from board_samples import HOSTILE, METHODS, conditions, hostile_record
 from devtools import CHROMIUM, Browser, chromium
 from record_samples import sample
 
-from maa_bench.record import RunRecord
+from maa_bench.record import AGGREGATE, RunRecord
 from maa_bench.report.board_data import board_data
 from maa_bench.report.board_types import Board
 from maa_bench.report.site import page
+from maa_bench.report.tables import NOTHING, Extra, Ranged
 
 pytestmark = [
     pytest.mark.browser,
@@ -39,7 +40,9 @@ def board() -> Board:
     seen = [r.model_copy(update={"split": r.split.model_copy(update={"name": "seen"}), "run_id": f"{r.run_id}-seen"})
             for r in records if r.protocol.condition == "base"]  # fmt: skip
     plain = sample("synthetic_generator", run_id="synthetic-plain")[0]  # Another protocol, without a name.
-    return board_data([*records, plain, *(RunRecord.model_validate(r.model_dump()) for r in seen)])
+    own = Extra(Ranged(0.625, (0.5, 0.75)), distances={AGGREGATE: {"spread": 1.25}})
+    extras = {"synthetic_generator/synthetic-base": own}
+    return board_data([*records, plain, *(RunRecord.model_validate(r.model_dump()) for r in seen)], extras)
 
 
 def written(board: Board, folder: Path) -> str:
@@ -134,6 +137,23 @@ def test_a_legacy_metric_carries_a_warning(opened: Browser) -> None:
     assert opened.run("document.getElementById('legacy-note').hidden") is False
     assert "selects on the very rollouts" in opened.run("document.getElementById('legacy-note').innerText")
     assert "legacy_top5 †" in opened.run("document.querySelector('#table thead').innerText")
+
+
+def test_the_interquartile_mean_can_be_chosen_and_tasks_show_the_mean_beside_it(opened: Browser) -> None:
+    choose(opened, "choose-metric", "iqm")
+    row = "document.querySelector('tr[data-row=\"synthetic_generator/synthetic-base\"]').innerText"
+    assert ".63 [.50, .75]" in opened.run(row)
+    opened.click("[data-row='synthetic_generator/synthetic-base'] .open")
+    headings = opened.run(f"[...{CARD}.querySelectorAll('h3')].map((node) => node.textContent)")
+    assert "By task: mean" in headings
+    assert any(heading.startswith("iqm over shots") for heading in headings)
+
+
+def test_a_card_shows_diversity_and_what_was_not_measured(opened: Browser) -> None:
+    opened.click("[data-row='synthetic_generator/synthetic-base'] .open")
+    section = f"[...{CARD}.querySelectorAll('section')].find((node) => node.innerText.startsWith('Diversity'))"
+    cells = opened.run(f"[...{section}.querySelectorAll('tr')].map((row) => row.lastChild.textContent)")
+    assert cells == [NOTHING, "1.25", NOTHING]
 
 
 def test_a_card_opens_with_everything_and_escape_closes_it(opened: Browser) -> None:

@@ -33,6 +33,19 @@ def resample_together(
 A, B = [0.5, 0.7, 0.85, 0.6, 0.75], [0.3, 0.4, 0.6, 0.35, 0.4]
 
 
+def test_one_metric_alone_is_what_it_is_among_all() -> None:
+    tables = dict(zip("ab", Model(seeds=3, candidates=6).draw(np.random.default_rng(4)), strict=True))
+    every = resample(tables, 50)
+    for metric in METRICS:
+        alone = resample(tables, 50, (metric,))
+        for method, tasks in alone.items():
+            for task, found in tasks.items():
+                assert list(found) == [metric]
+                same = every[method][task][metric]
+                assert (found[metric].value, found[metric].drawn.tolist()) == (same.value, same.drawn.tolist())
+                assert (found[metric].below, found[metric].above) == (same.below, same.above)
+
+
 def test_with_the_same_seeds_it_is_the_paired_t_test() -> None:
     drawn = resample_together({"a": of_runs(A), "b": of_runs(B)}, resamples=MANY)
     got = difference(drawn["a"]["t"], drawn["b"]["t"])

@@ -11,15 +11,18 @@ import pytest
 from record_samples import TASKS, episode_rows, episode_table, make_record, sample
 from rich.console import Console
 
+from maa_bench import registry
 from maa_bench.errors import RecordError
 from maa_bench.metrics import METRICS
 from maa_bench.record import RunRecord
 from maa_bench.record_metrics import MetricValue, StepsValue
-from maa_bench.report.axis_table import axis_table
 from maa_bench.report.board_data import board_data
-from maa_bench.report.long_table import LONG_COLUMNS, RUN_COLUMNS, long_rows, run_rows
-from maa_bench.report.render import markdown_text, to_csv, to_markdown, to_rich
+from maa_bench.report.csv_tables import LABELS, MEASURED, RUN_COLUMNS, TABLE_COLUMNS, run_rows, table_rows
+from maa_bench.report.render import csv_text, markdown_text, to_csv, to_markdown, to_rich
 from maa_bench.report.tables import (
+    CONTROLS,
+    IQM,
+    IQM_NOTE,
     LEGACY_NOTE,
     LIFT,
     MANY,
@@ -28,7 +31,7 @@ from maa_bench.report.tables import (
     ONE_POLICY_NOTE,
     ORACLE_NOTE,
     UNSAID_NOTE,
-    UNSURE_STEPS_NOTE,
+    Extra,
     Ranged,
     Table,
     cost_table,
@@ -43,16 +46,21 @@ from maa_bench.report.tables import (
     method_rows,
     metric_table,
     result_table,
-    steps_of,
     summary_table,
 )
 
+ENDS = ("", "_lo", "_hi")
 FIVE = ("expert", "random_seen", "make_an_agent", "random_weights", "nearest_checkpoint")
 
 
 def records(*names: str) -> list[RunRecord]:
     """A record of each method, better from one to the next."""
     return [sample(name, success=(i + 1) / 10)[0] for i, name in enumerate(names)]
+
+
+def numbers(made: list[RunRecord], extras: dict[str, Extra] | None = None) -> list[dict[str, str]]:
+    """The rows of `table.csv`."""
+    return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in table_rows(made, extras)]
 
 
 def drawn(table: Table, width: int) -> str:
@@ -66,6 +74,17 @@ def drawn(table: Table, width: int) -> str:
 def test_methods_come_first_then_the_controls_in_their_order() -> None:
     names = [r.method.name for r in in_order(records(*FIVE))]
     assert names == ["make_an_agent", "random_seen", "nearest_checkpoint", "random_weights", "expert"]
+
+
+def test_the_strongest_control_stands_among_them_when_it_was_run() -> None:
+    made = records("bc_on_prompts", *FIVE)
+    names = [r.method.name for r in in_order(made)]
+    assert names == [
+        "make_an_agent", "random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert",
+    ]  # fmt: skip
+    kinds = {row["method"]: row["kind"] for row in board_data(made)["groups"][0]["rows"]}
+    assert kinds["bc_on_prompts"] == "control", "whatever family its card names"
+    assert set(registry.CONTROLS) < set(CONTROLS)
 
 
 def test_several_methods_are_ordered_by_the_headline_and_other_controls_come_last() -> None:
@@ -126,6 +145,8 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
     assert any("an upper bound, no result" in note for note in table.notes)
     (row,) = table.rows
     aggregate = made[0].metrics.aggregate
+    steps = aggregate.steps_to_success
+    assert steps is not None
     assert row == (
         "make_an_agent",
         aggregate.mean,
@@ -135,7 +156,7 @@ def test_summary_table_holds_every_metric_and_marks_the_legacy_one() -> None:
         aggregate.oracle_best,
         aggregate.legacy_top5,
         aggregate.legacy_best,
-        steps_of(aggregate),
+        Ranged(steps.value, steps.ci),
         "prompts",
         "2",
         NOTHING,
@@ -158,16 +179,23 @@ def test_summary_is_the_metrics_and_the_costs_side_by_side() -> None:
 
 def test_lift_stands_beside_the_mean_where_it_is_known() -> None:
     made = records("make_an_agent", "random_seen", "expert")
-    lift = Ranged(-0.05, (-0.2, 1.25))
-    table = metric_table(made, {key_of(made[0]): lift, key_of(made[1]): 0.0})
-    assert table.header[1:3] == ("mean", LIFT)
-    assert [row[2] for row in table.rows] == [lift, 0.0, NOTHING]
+    lift, middle = Ranged(-0.05, (-0.2, 1.25)), Ranged(0.25, (0.125, 0.5))
+    extras = {key_of(made[0]): Extra(middle, lift), key_of(made[1]): Extra(0.75, 0.0)}
+    table = metric_table(made, extras)
+    assert table.header[1:4] == ("mean", IQM, LIFT), "the headline stays first"
+    assert [row[2:4] for row in table.rows] == [(middle, lift), (0.75, 0.0), (NOTHING, NOTHING)]
     assert any(note.startswith("lift: (method - random_seen)") for note in table.notes)
-    assert "| -.05 [-.20, 1.25] |" in to_markdown(table)
-    assert LIFT not in metric_table(made).header
-    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made, {key_of(made[0]): lift})]
-    (row,) = (row for row in rows if row["metric"] == LIFT)
-    assert (row["task"], row["value"], row["lo"], row["hi"]) == ("aggregate", "-0.050000", "-0.200000", "1.250000")
+    assert IQM_NOTE in table.notes
+    assert "| .25 [.12, .50] | -.05 [-.20, 1.25] |" in to_markdown(table)
+    assert not {IQM, LIFT} & set(metric_table(made).header)
+    assert LIFT not in metric_table(made, {key_of(made[0]): Extra(middle)}).header, "no scale, no column"
+    rows = {(row["method"], row["task"]): row for row in numbers(made, extras)}
+    of_all, of_task = rows["make_an_agent", "aggregate"], rows["make_an_agent", TASKS[0]]
+    assert [of_all[f"{LIFT}{end}"] for end in ENDS] == ["-0.05", "-0.2", "1.25"]
+    assert [of_all[f"{IQM}{end}"] for end in ENDS] == ["0.25", "0.125", "0.5"]
+    assert [of_task[f"{name}{end}"] for name in (IQM, LIFT) for end in ENDS] == [""] * 6, "of the aggregate alone"
+    seen = rows["random_seen", "aggregate"]
+    assert [seen[f"{name}{end}"] for name in (IQM, LIFT) for end in ENDS] == ["0.75", "", "", "0", "", ""]
 
 
 def test_what_never_succeeds_has_no_steps() -> None:
@@ -175,26 +203,25 @@ def test_what_never_succeeds_has_no_steps() -> None:
     rows = {row[0]: row[-1] for row in metric_table([never, some]).rows}
     steps = some.metrics.aggregate.steps_to_success
     assert steps is not None
-    assert rows == {"never": NOTHING, "some": (steps.value, steps.ci)}
-    metrics = {row[LONG_COLUMNS.index("metric")] for row in long_rows([never])}
-    assert metrics == set(METRICS)
+    assert rows == {"never": NOTHING, "some": Ranged(steps.value, steps.ci)}
+    assert {row["steps_to_success"] for row in numbers([never])} == {""}
 
 
-def test_steps_of_a_single_success_have_no_interval_anywhere() -> None:
-    rows = [{**row, "success": False, "first_success_step": -1} for row in episode_rows("lucky")]
-    won = next(i for i, row in enumerate(rows) if row["layout_set"] == "test")
-    rows[won] |= {"success": True, "first_success_step": 40}
-    lucky, usual = make_record(episode_table(rows)), sample("usual")[0]
-    assert lucky.metrics.aggregate.steps_to_success == StepsValue(value=40, ci=None)
-    table = metric_table([lucky, usual])
-    assert {row[0]: row[-1] for row in table.rows}["lucky"] == 40
-    assert UNSURE_STEPS_NOTE in table.notes
-    assert UNSURE_STEPS_NOTE not in metric_table([usual]).notes
-    assert re.search(r"\| lucky .* \| 40 \|", to_markdown(table))
-    of_steps = [row for row in long_rows([lucky]) if row[LONG_COLUMNS.index("metric")] == "steps_to_success"]
-    assert [row[-3:] for row in of_steps] == [("40.000000", "", "")] * 2, "of its task and of the aggregate"
-    (group,) = board_data([lucky, usual])["groups"]
-    assert {row["method"]: row["steps_to_success"] for row in group["rows"]}["lucky"] == [40]
+def test_steps_without_an_interval_stand_alone() -> None:
+    """A single success has a first step and no spread."""
+    record = sample("lucky")[0]
+    one = StepsValue.model_construct(value=57.0, ci=None)
+    aggregate = record.metrics.aggregate.model_copy(update={"steps_to_success": one})
+    metrics = record.metrics.model_copy(update={"aggregate": aggregate})
+    record = record.model_copy(update={"metrics": metrics})
+    table = metric_table([record])
+    assert table.rows[0][-1] == 57.0
+    assert "| 57 |\n" in to_markdown(table)
+    assert "57 [" not in drawn(summary_table([record]), 250)
+    (row,) = (row for row in numbers([record]) if row["task"] == "aggregate")
+    assert [row[f"steps_to_success{end}"] for end in ENDS] == ["57", "", ""]
+    (group,) = board_data([record])["groups"]
+    assert group["rows"][0]["steps_to_success"] == [57.0]
 
 
 def test_costs_are_of_one_training_seed() -> None:
@@ -306,24 +333,51 @@ def test_csv_holds_the_whole_numbers() -> None:
     assert next(csv.reader(io.StringIO(to_csv(names)))) == ['comma, "quote"', "x"]
 
 
-def test_long_rows_hold_every_number_of_every_record() -> None:
+def test_table_csv_holds_every_number_of_every_record() -> None:
     made = records("make_an_agent", "random_seen")
-    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows(made)]
-    assert len(rows) == 2 * 3 * (len(METRICS) + 1)
-    (steps,) = (
-        r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", TASKS[0], "steps_to_success")
-    )
-    known = made[1].metrics.tasks[TASKS[0]].steps_to_success
-    assert known is not None
-    assert float(steps["value"]) == known.value
-    (row,) = [r for r in rows if (r["method"], r["task"], r["metric"]) == ("random_seen", "aggregate", "mean")]
-    assert float(row["value"]) == made[1].metrics.aggregate.mean.value
-    assert row["dataset"] == "toy-distill-1a2b"
+    rows = numbers(made)
+    assert [(row["method"], row["task"]) for row in rows] == [
+        (record.method.name, task) for record in made for task in (*TASKS, "aggregate")
+    ]
+    for record, start in zip(made, (0, 3), strict=True):
+        for row, (_, values) in zip(rows[start : start + 3], record.metric_sets(), strict=True):
+            cells = {metric: values[metric] for metric in METRICS} | {"steps_to_success": values.steps_to_success}
+            for name, cell in cells.items():
+                assert cell is not None
+                shown = [float(row[f"{name}{end}"]) for end in ENDS]
+                assert shown == pytest.approx([cell.value, *cell.ci], abs=5.1e-5)
+    assert set(MEASURED) == {*METRICS, IQM, LIFT, "steps_to_success"}
+
+
+def test_runs_csv_joins_by_method_and_run() -> None:
+    made = records("make_an_agent", "random_seen")
     run = dict(zip(RUN_COLUMNS, run_rows(made)[1], strict=True))
-    assert {name: run[name] for name in LONG_COLUMNS[:7]} == {name: row[name] for name in LONG_COLUMNS[:7]}
+    row = numbers(made)[-1]
+    assert {name: run[name] for name in LABELS} == {name: row[name] for name in LABELS}
+    assert row["dataset"] == "toy-distill-1a2b"
     assert run["train_seeds"] == "2"
     seconds = made[1].cost.seconds
     assert (float(run["fit_s"]), float(run["adapt_s"])) == (seconds.fit / 2, seconds.generate / 2)
+
+
+def test_table_csv_has_distances_of_tasks_and_aggregate() -> None:
+    (record,) = records("make_an_agent")
+    distances = {TASKS[1]: {"spread": 1.23456}, "aggregate": {"spread": 1.0, "train_distance": 0.00004}}
+    rows = numbers([record], {key_of(record): Extra(0.5, distances=distances)})
+    shown = [[row[name] for name in ("train_distance", "spread", "path_spread")] for row in rows]
+    assert shown == [["", "", ""], ["", "1.2346", ""], ["0", "1", ""]]
+
+
+def test_five_hundred_records_of_ten_tasks_are_small_enough() -> None:
+    """GitHub shows files of up to 5 MB; names are as long as the campaign's."""
+    tasks = tuple(f"handle-press-side-{i}" for i in range(10))
+    table = episode_table(episode_rows("multi_task_il_finetuned", tasks=tasks))
+    labels = {"protocol__name": "prompt-quality-v1", "protocol__condition": "prompt_source=partial"}
+    record = make_record(
+        table, run_id="metaworld-v2-unseen-hard-668a5dd8a5", dataset__id="metaworld-v2-9450cdfb6f", **labels
+    )
+    text = csv_text(table_rows([record]))
+    assert 500 * len(text) < 2.5e6
 
 
 def test_run_rows_hold_every_setting() -> None:
@@ -337,10 +391,10 @@ def test_run_rows_hold_every_setting() -> None:
         assert (row["shots"], row["prompt_source"], row["prompt_steps"], row["mass"]) == ("4", "expert", "60", "1")
 
 
-def test_long_rows_never_put_one_policy_beside_a_choice_of_many() -> None:
+def test_table_csv_never_puts_one_policy_beside_a_choice_of_many() -> None:
     (one,) = [sample("the_one", method__deterministic_candidates=True)[0]]
-    rows = [dict(zip(LONG_COLUMNS, row, strict=True)) for row in long_rows([one])]
-    assert {row["metric"] for row in rows} == {"mean", "qualified_rate", "steps_to_success"}
+    for row in numbers([one]):
+        assert {name for name in MEASURED if row[name]} == {"mean", "qualified_rate", "steps_to_success"}
     run = dict(zip(RUN_COLUMNS, run_rows([one])[0], strict=True))
     assert (run["policies"], run["parameters"]) == ("1", "")
 
@@ -405,7 +459,6 @@ def test_a_table_of_a_metric_that_is_no_result_warns() -> None:
         for table in (
             result_table(made, metric),
             method_rows(made, metric),
-            axis_table([("4", made)], "shots", "", metric),
         ):
             assert note in table.notes
             assert mark in table.title

@@ -25,6 +25,7 @@ function renderCard(state) {
     aboutMethod(row),
     measured(state, row),
     byTask(state, row),
+    diversity(row),
     ...curves(state, row, width),
     costs(state, row, width),
     aboutRun(row)
@@ -96,13 +97,13 @@ function signNotes() {
   return `Thin lines: random_seen (dotted) and expert (solid). ${signs}`;
 }
 
-/** The chosen metric of a row, or its mean where there is nothing to select from. */
+/** The chosen metric of a row, or its mean where it has none. */
 function shownMetric(state, row) {
   return row.metrics[state.metric] === null ? board.metrics[0].name : state.metric;
 }
 
 function byTask(state, row) {
-  const metric = shownMetric(state, row);
+  const metric = row.tasks[state.metric] === null ? board.metrics[0].name : state.metric;
   const lines = state.group.tasks.map((task, i) => {
     const cell = row.tasks[metric][i];
     const marks = marksOf(state.group, (each) => (each.tasks[metric] || each.tasks[board.metrics[0].name])[i]);
@@ -117,7 +118,19 @@ function byTask(state, row) {
   return section(`By task: ${metricHeader(metric)}`, el("table", { class: "plain" }, el("tbody", {}, lines)));
 }
 
-const CURVE_CONTROLS = ["random_seen", "nearest_checkpoint", "bc_on_prompts", "random_weights", "expert"];
+function diversity(row) {
+  const lines = board.distances.map(({ name, definition }) => {
+    const value = row.distances[name];
+    const shown = value === null ? NOTHING : formatShare(value);
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, name, el("div", { class: "notes" }, definition)),
+      el("td", { class: "number" }, shown)
+    );
+  });
+  return section("Diversity and memorisation", el("table", { class: "plain" }, el("tbody", {}, lines)));
+}
 
 /** The axes of every protocol that was run on the group's suite, split and dataset; the group's own protocol first. */
 function axesOf(group) {
@@ -135,10 +148,11 @@ function curves(state, row, width) {
     const cellsOf = (line) => line.rows.map((id) => id && cellOf(rowById.get(id)));
     const own = axis.lines.find((line) => line.method === row.method);
     if (!own || own.rows.filter((id) => id).length < 2) return [];
-    const controls = CURVE_CONTROLS.filter((name) => name !== row.method);
-    const others = controls.flatMap((name) => axis.lines.find((line) => line.method === name) || []);
+    const isControl = (line) => rowById.get(line.rows.find((id) => id)).kind !== "method";
+    const others = axis.lines.filter((line) => line !== own && isControl(line));
+    const dashOf = (i) => DASHES[1 + (i % (DASHES.length - 1))];
     const lines = [
-      ...others.map((line, i) => ({ name: line.method, own: false, dash: DASHES[1 + i], cells: cellsOf(line) })),
+      ...others.map((line, i) => ({ name: line.method, own: false, dash: dashOf(i), cells: cellsOf(line) })),
       { name: own.method, own: true, dash: DASHES[0], cells: cellsOf(own) },
     ];
     const description = `${metric} of ${own.method} and controls over ${axis.label}; numbers below`;

@@ -87,7 +87,8 @@ function renderNotes() {
       : "an upper bound, no result: it picks the best candidate by the outcomes that it reports."
   );
   document.getElementById("notes").replaceChildren(
-    "† selects on the rollouts that it reports: never compare it with other columns. ‡ an upper bound. " +
+    `${chosen.name}: ${chosen.definition} ` +
+      "† selects on the rollouts that it reports: never compare it with other columns. ‡ an upper bound. " +
       `${NOTHING} one policy (nothing to select), or not known. ` +
       "Thin lines in the chosen column: random_seen (dotted), expert (solid)."
   );
@@ -95,7 +96,8 @@ function renderNotes() {
   document.querySelector("#about dl").replaceChildren(...pairs(state.group.about));
   const costs = COSTS.map(({ label, about }) => [label, `${about}.`]);
   const metrics = board.metrics.map(({ name, definition }) => [metricHeader(name), definition]);
-  const others = [["lift", board.lift], ["steps to success", board.steps_to_success]];
+  const distances = board.distances.map(({ name, definition }) => [name, definition]);
+  const others = [["lift", board.lift], ["steps to success", board.steps_to_success], ...distances];
   document.querySelector("#definitions dl").replaceChildren(...pairs([...metrics, ...others, ...costs]));
 }
 
