@@ -8,7 +8,8 @@ import pytest
 from record_samples import sample
 
 from maa_bench.errors import RecordError
-from maa_bench.record import MetricValue, RunRecord, Seeds
+from maa_bench.record import RunRecord, Seeds
+from maa_bench.record_metrics import MetricValue
 from maa_bench.report.curve_tables import BASE_NOTE, GAP_NOTE, ONE_SEED_NOTE, curve_table
 from maa_bench.report.curves import Axis, families
 from maa_bench.report.tables import LEGACY_NOTE, NOTHING, ONE_POLICY_NOTE, ORACLE_NOTE
