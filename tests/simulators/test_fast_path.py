@@ -16,7 +16,7 @@ import torch
 pytest.importorskip("metaworld")
 
 from stock_and_fast import OLD as TASKS
-from stock_and_fast import SUITE, assert_same, fast, stock, untrained
+from stock_and_fast import SUITE, assert_same, fast, mostly_heavy, stock, untrained
 
 from maa_bench.dataset.experts import ExpertConfig, demonstrations, expert_episodes
 from maa_bench.dataset.producers.distill import _Learner
@@ -41,7 +41,10 @@ pytestmark = [
 ]
 
 LONG = ("door-open", "reach-wall", "dial-turn")
-"""Rolled for the whole 500 steps: orientation by matrix, by constant geom, the turning offset."""
+"""Rolled for the whole 500 steps: orientation by matrix, by constant geom, the turning offset.
+
+What is the loop's and not a task's is tried on these alone by default, on all tasks in the heavy tier.
+"""
 
 
 @cache
@@ -104,7 +107,7 @@ def test_an_episode_ends_at_an_action_that_is_no_number_as_in_stock(task: str) -
     assert after.observations.tobytes() == before.observations.tobytes(), "what failed leaves no trace"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", mostly_heavy(LONG, TASKS))
 def test_an_episode_ends_when_the_simulation_diverges_as_in_stock(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, policy = SUITE.layouts(task, "test")[1], cloned(task)
     quick, slow = FastTask(SUITE.task(task)), StockTask(SUITE.task(task))
@@ -129,11 +132,12 @@ def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
     """The target is put a hair nearer or farther than the threshold, in every direction; stock says what counts."""
     rules, layout = FAST_TASKS[SUITE.task(task).env], SUITE.layouts(task, "test")[0]
     still = PackedPolicy(SUITE.policy, np.zeros(SUITE.policy.n_params, np.float32))
-    slow, quick = stock(task), FastTask(SUITE.task(task))
+    slow, quick = stock(task), fast(task)
     slow.reset(layout)
     obs, _ = slow.step(np.zeros(4, np.float32))
     place = slow.env.tcp_center.copy() if rules.of == "hand" else obs[4:7] + np.array(rules.shift or (0.0, 0.0, 0.0))
     target = quick._states.restore(layout).target
+    frozen = target.copy()
     agreed = []
     for direction in (*np.eye(3), *-np.eye(3), np.ones(3) / np.sqrt(3)):
         for distance in (rules.threshold * (1 - 1e-6), rules.threshold * (1 + 1e-6)):
@@ -143,6 +147,7 @@ def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
             _, success = slow.step(np.zeros(4, np.float32))
             assert (quick.first_success(still, layout, 1)[0] == 1) == success, (direction, distance)
             agreed.append(success)
+    target[:] = frozen
     assert {True, False} == set(agreed)
 
 
@@ -153,7 +158,7 @@ def test_a_whole_episode_of_500_steps_rolls_as_in_stock(task: str) -> None:
     assert_same(task, untrained(5, 3.0), layouts[11], 500)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", mostly_heavy(LONG, TASKS))
 def test_the_order_of_episodes_decides_nothing(task: str) -> None:
     """Layouts are reset by stock once and then restored; both must be the same, whatever ran before."""
     layouts = SUITE.layouts(task, "test")[20:23]

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("metaworld")
 
-from stock_and_fast import NEW, SUITE, assert_same, fast, stock, untrained
+from stock_and_fast import NEW, SUITE, assert_same, fast, mostly_heavy, stock, untrained
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import metaworld as ours
@@ -33,10 +33,6 @@ pytestmark = [
 
 KINDS = ("assembly", "basketball", "disassemble", "hammer", "lever-pull", "peg-insert-side", "stick-pull", "stick-push")
 """Each has a success rule of its own kind."""
-
-
-def mostly_heavy(quick: tuple[str, ...], tasks: tuple[str, ...]) -> list[Any]:
-    return [task if task in quick else pytest.param(task, marks=pytest.mark.heavy) for task in tasks]
 
 
 def holding(action: Any) -> PackedPolicy:

@@ -104,7 +104,7 @@ def test_a_frame_depends_on_the_state_alone() -> None:
 @pytest.mark.parametrize("task", ["door-open", "plate-slide", "dial-turn"])
 def test_drawing_changes_nothing(task: str) -> None:
     layout = SUITE.layouts(task, "test")[3]
-    actions = np.random.default_rng(0).uniform(-1, 1, (60, 4))
+    actions = np.random.default_rng(0).uniform(-1, 1, (20, 4))
     policy = PackedPolicy(SUITE.policy, 2 * initial_params(SUITE.policy, np.random.default_rng(1)))
     seen, plain = open_task(SUITE.task(task)), open_task(SUITE.task(task))
     assert seen.reset(layout).tobytes() == plain.reset(layout).tobytes()
