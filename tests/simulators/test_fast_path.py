@@ -33,6 +33,7 @@ from maa_bench.simulators.metaworld.fast import FastTask
 from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
+from maa_bench.suite import load_suite
 
 pytestmark = [
     pytest.mark.simulator,
@@ -61,6 +62,12 @@ def cloned(task: str) -> PackedPolicy:
             rows = torch.randint(len(obs), (1, 64), generator=generator)
             learner.step(obs[rows], labels[rows])
         return PackedPolicy(SUITE.policy, learner.params()[0].copy())
+
+
+def test_every_task_of_the_suite_has_a_fast_path() -> None:
+    suite = load_suite("metaworld-v1")
+    assert {task.env for task in suite.tasks.values()} <= set(FAST_TASKS)
+    assert all(ours.has_fast_path(task) for task in suite.tasks.values())
 
 
 @pytest.mark.parametrize("task", TASKS)
