@@ -12,6 +12,7 @@ from maa_bench.suite import load_suite
 pytest.importorskip("metaworld")
 
 import mujoco
+from stock_and_fast import mostly_heavy
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.policy import initial_params
@@ -28,7 +29,7 @@ pytestmark = [
 
 SUITE = load_suite("metaworld-v2")
 QUICK = ("drawer-open", "pick-place")
-TASKS = [task if task in QUICK else pytest.param(task, marks=pytest.mark.heavy) for task in SUITE.tasks]
+TASKS = mostly_heavy(QUICK, tuple(SUITE.tasks))
 PERTURBED = Dynamics(mass=1.7, friction=0.4, damping=3.1, gain=1.3)
 ONE_BY_ONE = [Dynamics(**{name: 2.0}) for name in SETTINGS]
 STEPS = 60

@@ -253,6 +253,9 @@ def test_nodes_that_are_not_alike_and_folders_that_they_do_not_see_are_refused(
         with RayExecutor(shared=tmp_path):
             pass
         assert list(tmp_path.iterdir()) == [], "the marker is removed"
+        with pytest.raises(RuntimeError, match="the job's own words"), RayExecutor() as executor:
+            executor.run([Failing()], lambda *_: ())
+        assert ray.is_initialized(), "an executor ends what it has begun, and no cluster that was there before"
         with monkeypatch.context() as patch:
             patch.setattr(ray_node, "identity", lambda: {**own, "numpy": "0.1"})
             with pytest.raises(ClusterError, match=rf"numpy is {own['numpy']}, not 0\.1"), RayExecutor():
@@ -267,6 +270,13 @@ def test_nodes_that_are_not_alike_and_folders_that_they_do_not_see_are_refused(
         kind, error = pickle.loads(ray.get(serve.remote(surroundings, None, 0, b"")))
         assert kind == "error"
         assert "torch is" in str(error), "a node that joins later is checked by the first job that it gets"
+
+
+class Failing:
+    """A job."""
+
+    def __call__(self, report: Any) -> None:
+        raise RuntimeError("the job's own words")
 
 
 class _Elsewhere:
