@@ -5,6 +5,8 @@
 * `tiny_protocol`: numbers of shots, candidates and episodes that fit it.
 * `tiny_cache`: a cache folder that holds the tiny suite's dataset. Shared by the whole session: a test that damages
   something works on `tiny_cache_copy`.
+* `tiny_cache_with_controls`: the same with the controls' cells in it, for runs that are about something else; a test
+  works on `warm_cache_copy`.
 * `tiny_dataset`: that dataset, opened.
 """
 
@@ -27,8 +29,10 @@ from maa_bench.dataset.config import plan_dataset
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.files import sha256_of
+from maa_bench.main_job import run_methods
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
+from maa_bench.registry import CONTROLS
 from maa_bench.suite import LAYOUT_SETS, load_suite
 from maa_bench.work import ensure_dataset
 
@@ -119,6 +123,16 @@ def tiny_protocol() -> Protocol:
     return PROTOCOL
 
 
+def copy_cache(cache: Path, folder: Path, parts: tuple[str, ...] = ("datasets", "fits", "cells")) -> Path:
+    """Copy what there is of these parts of a cache folder into a new one."""
+    folder.mkdir()
+    shutil.copy(cache / "format.json", folder)
+    for part in parts:
+        if (cache / part).exists():
+            shutil.copytree(cache / part, folder / part)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_cache(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with the tiny suite's small dataset in it, and nothing else at first."""
@@ -131,11 +145,23 @@ def tiny_cache(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def tiny_cache_copy(tiny_cache: Path, tmp_path: Path) -> Path:
     """A cache folder of the test's own with the tiny suite's dataset, to be damaged or filled."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    shutil.copy(tiny_cache / "format.json", folder)
-    shutil.copytree(tiny_cache / "datasets", folder / "datasets")
+    return copy_cache(tiny_cache, tmp_path / "cache", ("datasets",))
+
+
+@pytest.fixture(scope="session")
+def tiny_cache_with_controls(tiny_suite: Path, tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the tiny suite's dataset, and the controls' fits and cells of its protocol's unseen split."""
+    folder = copy_cache(tiny_cache, tmp_path_factory.mktemp("warm") / "cache", ("datasets",))
+    results = folder.parent / "results"
+    options: dict[str, Any] = {"suite": str(tiny_suite), "split": "unseen", "protocol": PROTOCOL, "workers": 1}
+    run_methods([CONTROLS[0]], results_dir=results, cache_dir=folder, progress=Progress(quiet=True), **options)
     return folder
+
+
+@pytest.fixture
+def warm_cache_copy(tiny_cache_with_controls: Path, tmp_path: Path) -> Path:
+    """A cache folder of the test's own in which the controls are done."""
+    return copy_cache(tiny_cache_with_controls, tmp_path / "cache")
 
 
 @pytest.fixture(scope="session")

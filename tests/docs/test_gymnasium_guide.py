@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,25 @@ def test_every_python_block_is_run() -> None:
     assert len(BLOCKS) == GUIDE.count("```python") == 5
 
 
-@pytest.mark.parametrize("text", BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
-def test_block_runs_without_a_warning(text: str, tmp_path: Path) -> None:
-    script = tmp_path / "block.py"
-    script.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-W", "error::UserWarning", str(script)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedProcess[str]]:
+    """How each block ended; two are run at a time."""
+
+    def give(text: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path_factory.mktemp("reader")
+        (folder / "block.py").write_text(text, encoding="utf-8")
+        command = [sys.executable, "-W", "error::UserWarning", "block.py"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+
+    with ThreadPoolExecutor(2) as readers:
+        return list(readers.map(give, BLOCKS))
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_block_runs_without_a_warning(printed: list[subprocess.CompletedProcess[str]], number: int) -> None:
+    done = printed[number]
     assert done.returncode == 0, done.stderr
-    for promised in re.findall(r"^ *print\(.*\)  # (\{.*?\}|\(.*?\)|[\d.]+)", text, flags=re.MULTILINE):
+    for promised in re.findall(r"^ *print\(.*\)  # (\{.*?\}|\(.*?\)|[\d.]+)", BLOCKS[number], flags=re.MULTILINE):
         assert promised in done.stdout.splitlines()
 
 

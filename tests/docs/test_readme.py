@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import environment
+from doc_pages import Block, blocks_of, environment, follow
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"<!-- run in tests(?:: (\S+))? -->\n```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = [block for block in blocks_of("README.md") if block.how == "run in tests"]
 
 METHODS = (ROOT / "baselines").glob("*/README.md")
 
@@ -25,24 +24,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert {language for _, language, _ in BLOCKS} == {"bash", "python"}
+    assert {block.language for block in BLOCKS} == {"bash", "python"}
     assert len(BLOCKS) >= 4
 
 
-@pytest.mark.parametrize(("name", "language", "text"), BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
-def test_block_runs(folder: Path, reader_cache: Path, name: str, language: str, text: str) -> None:
-    if language == "python":
-        script = folder / (name or "block.py")
-        script.write_text(text, encoding="utf-8")
-        commands = [[sys.executable, str(script)]]
-    else:
-        commands = [["bash", "-euc", line] for line in text.splitlines() if line.strip()]
-    for command in commands:
-        there = environment(folder, reader_cache)
-        done = subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True, timeout=600, check=False)
-        # doctor exits 1 only if something that is needed fails.
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
+def test_block_runs(folder: Path, reader_cache: Path, block: Block) -> None:
+    follow(block, folder, environment(folder, reader_cache))
 
 
 def test_every_metric_and_public_name_of_the_readme_exists() -> None:

@@ -12,28 +12,27 @@ from maa_bench.suite import load_suite
 pytest.importorskip("metaworld")
 
 import mujoco
+from stock_and_fast import mostly_heavy
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.policy import initial_params
 from maa_bench.simulators import step_trajectory, step_until_success
 from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
-from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
+from maa_bench.simulators.metaworld.fast import FastTask
 from maa_bench.simulators.metaworld.stock import StockTask
 
-pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
+pytestmark = [
+    pytest.mark.simulator,
+    pytest.mark.filterwarnings("ignore:Constant"),
+    pytest.mark.usefixtures("needs_the_fast_path"),
+]
 
 SUITE = load_suite("metaworld-v2")
 QUICK = ("drawer-open", "pick-place")
-TASKS = [task if task in QUICK else pytest.param(task, marks=pytest.mark.heavy) for task in SUITE.tasks]
+TASKS = mostly_heavy(QUICK, tuple(SUITE.tasks))
 PERTURBED = Dynamics(mass=1.7, friction=0.4, damping=3.1, gain=1.3)
 ONE_BY_ONE = [Dynamics(**{name: 2.0}) for name in SETTINGS]
 STEPS = 60
-
-
-@pytest.fixture(autouse=True)
-def _needs_the_fast_path() -> None:
-    if not same_arithmetic():
-        pytest.skip("on this machine every task is left to stock")
 
 
 def policies() -> list[PackedPolicy]:

@@ -7,59 +7,32 @@ holds the expert's action goes on in stock and, from a copy of the state, in the
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from maa_bench.suite import load_suite
-
 pytest.importorskip("metaworld")
 
+from stock_and_fast import NEW, SUITE, assert_same, fast, mostly_heavy, stock, untrained
+
 from maa_bench.forward import PackedPolicy
-from maa_bench.policy import initial_params
 from maa_bench.simulators import metaworld as ours
-from maa_bench.simulators import step_trajectory, step_until_success
-from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
+from maa_bench.simulators import step_until_success
+from maa_bench.simulators.metaworld.fast import FastTask
 from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
 from maa_bench.simulators.metaworld.resets import ResetState, libmujoco
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 
-pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
+pytestmark = [
+    pytest.mark.simulator,
+    pytest.mark.filterwarnings("ignore:Constant"),
+    pytest.mark.usefixtures("in_a_folder_of_its_own", "needs_the_fast_path"),
+]
 
-SUITE = load_suite("metaworld-v2")
-NEW = tuple(task for task in SUITE.tasks if task not in load_suite("metaworld-v1").tasks)
 KINDS = ("assembly", "basketball", "disassemble", "hammer", "lever-pull", "peg-insert-side", "stick-pull", "stick-push")
 """Each has a success rule of its own kind."""
-
-
-def mostly_heavy(quick: tuple[str, ...], tasks: tuple[str, ...]) -> list[Any]:
-    return [task if task in quick else pytest.param(task, marks=pytest.mark.heavy) for task in tasks]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MuJoCo writes MUJOCO_LOG.TXT into the working folder when a simulation turns unstable."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _needs_the_fast_path() -> None:
-    if not same_arithmetic():
-        pytest.skip("on this machine every task is left to stock")
-
-
-@cache
-def both(task: str) -> tuple[StockTask, FastTask]:
-    return StockTask(SUITE.task(task)), FastTask(SUITE.task(task))
-
-
-def untrained(seed: int, scale: float) -> PackedPolicy:
-    rng = np.random.default_rng(seed)
-    return PackedPolicy(SUITE.policy, (scale * initial_params(SUITE.policy, rng)).astype(np.float32))
 
 
 def holding(action: Any) -> PackedPolicy:
@@ -68,18 +41,6 @@ def holding(action: Any) -> PackedPolicy:
     bias = next(tensor for tensor in SUITE.policy.tensors if tensor.name == "mean.bias")
     params[bias.start : bias.stop] = np.arctanh(np.clip(action, -0.999, 0.999))
     return PackedPolicy(SUITE.policy, params)
-
-
-def assert_same(task: str, policy: PackedPolicy, layout: Any, horizon: int) -> int:
-    slow, quick = both(task)
-    expected = step_trajectory(slow, policy, layout, horizon, horizon, horizon)
-    actual = quick.trajectory(policy, layout, horizon, horizon, horizon)
-    steps = (actual.observations.view(np.int64) != expected.observations.view(np.int64)).any(axis=1)
-    assert not steps.any(), f"{task}: observations part at step {int(np.argmax(steps))}"
-    assert actual.actions.tobytes() == expected.actions.tobytes()
-    assert actual.first_success == expected.first_success
-    assert quick.first_success(policy, layout, horizon)[0] == expected.first_success
-    return expected.first_success
 
 
 def test_every_task_of_meta_world_has_a_fast_path() -> None:
@@ -140,7 +101,7 @@ def go_on(task: str, slow: StockTask, quick: FastTask, obs: Any, action: Any, st
 
 def successes_along_an_expert(task: str, layout: Any, every: int) -> list[bool]:
     """Whether going on from moments of an expert's episode succeeds; every one must be alike in both."""
-    slow, quick = both(task)
+    slow, quick = stock(task), fast(task)
     expert = slow.expert()
     last, _ = step_until_success(slow, expert, layout, 500)
     if last < 0:
@@ -178,7 +139,7 @@ TARGETS_CANNOT_MOVE = (
 def test_success_begins_at_the_very_distance_of_stocks(task: str) -> None:
     """The target is put a hair nearer or farther than the threshold, in every direction; stock says what counts."""
     rules, layout = FAST_TASKS[SUITE.task(task).env], SUITE.layouts(task, "test")[0]
-    slow, quick = both(task)
+    slow, quick = stock(task), fast(task)
     still, weights = holding(np.zeros(4)), np.array(rules.weights or np.ones(3))
     slow.reset(layout)
     obs, _ = slow.step(np.zeros(4, np.float32))

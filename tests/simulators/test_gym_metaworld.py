@@ -20,6 +20,8 @@ from maa_bench.suite import load_suite
 
 metaworld = pytest.importorskip("metaworld")
 
+from stock_and_fast import mostly_heavy  # noqa: E402
+
 from maa_bench.simulators import metaworld as ours  # noqa: E402
 
 pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore:Constant")]
@@ -28,9 +30,7 @@ SUITE = load_suite("metaworld-v1")
 FEW = ("reach", "door-open", "plate-slide")
 """A loose object with a quaternion; a door's matrix; a goal whose height never changes. The others are heavy."""
 
-every_task = pytest.mark.parametrize(
-    "task", [t if t in FEW else pytest.param(t, marks=pytest.mark.heavy) for t in SUITE.tasks]
-)
+every_task = pytest.mark.parametrize("task", mostly_heavy(FEW, tuple(SUITE.tasks)))
 
 
 def make(task: str, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -54,7 +54,7 @@ def test_the_task_passes_gymnasiums_checker_without_a_warning(task: str) -> None
         env.close()
 
 
-@every_task
+@pytest.mark.parametrize("task", mostly_heavy(FEW[:1], tuple(SUITE.tasks)))
 def test_the_task_passes_the_checker_with_its_pictures(task: str) -> None:
     if reason := why_nothing_is_drawn():
         pytest.skip(reason)

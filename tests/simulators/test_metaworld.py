@@ -45,16 +45,21 @@ def two_tasks() -> Any:
     return dataclasses.replace(SUITE, tasks={name: SUITE.task(name) for name in REDRAWN})
 
 
-def test_layouts_come_again_from_metaworlds_own_draws(two_tasks: Any) -> None:
-    with np.load(io.BytesIO(freeze(two_tasks))) as archive:
+@pytest.fixture(scope="module")
+def frozen(two_tasks: Any) -> bytes:
+    return freeze(two_tasks)
+
+
+def test_layouts_come_again_from_metaworlds_own_draws(frozen: bytes) -> None:
+    with np.load(io.BytesIO(frozen)) as archive:
         assert len(archive.files) == 6
         for key in archive.files:
             task, layout_set = key.split("/")
             assert archive[key].tobytes() == SUITE.layouts(task, layout_set).tobytes(), key
 
 
-def test_freezing_twice_gives_the_same_bytes(two_tasks: Any) -> None:
-    assert freeze(two_tasks) == freeze(two_tasks)
+def test_freezing_twice_gives_the_same_bytes(two_tasks: Any, frozen: bytes) -> None:
+    assert freeze(two_tasks) == frozen
 
 
 @pytest.mark.parametrize(("layout_set", "seed"), [("train", 42), ("select", 43), ("test", 44)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,18 @@ def build(folder: Path, task: str, workers: int = 1) -> list[Path]:
     return [folder / checkpoint_shard(run) for run in runs]
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
+    """The shards of a task, built once in this process."""
+    return cache(lambda task: build(tmp_path_factory.mktemp("shards"), task))
+
+
 @pytest.fixture(scope="module", params=["window-close", "handle-press"])
-def shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+def shard(request: pytest.FixtureRequest, built: Callable[[str], list[Path]]) -> tuple[str, list[dict[str, Any]]]:
     import pyarrow.parquet as pq
 
     task: str = request.param
-    paths = build(tmp_path_factory.mktemp("shards"), task)
+    paths = built(task)
     return task, [row for path in paths for row in pq.read_table(path).to_pylist()]
 
 
@@ -91,7 +99,6 @@ def test_behaviour_recorded_again_on_stock_is_the_recorded_one(shard: tuple[str,
         assert goal.any(axis=1).all(), "the goal is visible in every state of a behaviour"
 
 
-def test_a_shard_has_the_same_bytes_in_a_worker_process(tmp_path: Path) -> None:
-    here = build(tmp_path / "here", "handle-press")
-    there = build(tmp_path / "there", "handle-press", workers=2)
-    assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]
+def test_a_shard_has_the_same_bytes_in_a_worker_process(built: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    there = build(tmp_path, "handle-press", workers=2)
+    assert [path.read_bytes() for path in built("handle-press")] == [path.read_bytes() for path in there]

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import socket
@@ -32,6 +33,8 @@ from maa_bench.protocol import Protocol
 
 ray_session.quieten()
 ray = pytest.importorskip("ray")
+
+NUMBERS = ["--shots", "4", "--candidates", "3", "--episodes", "4", "--select-episodes", "3"]
 
 METHOD = '''
 """The mean of the training set and noise. A fit notes where it runs, and hangs once on the node that is to die."""
@@ -114,13 +117,27 @@ def run(folder: Path, method: str, suite: Path, protocol: Protocol, **options: A
     run_methods([method], results_dir=folder / "results", cache_dir=folder / "cache", **{**defaults, **options})
 
 
-def test_a_run_from_an_empty_cache_has_the_bytes_of_the_local_one(
-    method: str, tiny_suite: Path, tiny_protocol: Protocol, tmp_path: Path
+def test_a_run_from_an_empty_cache_has_the_bytes_of_the_local_one_and_json_is_all_of_standard_output(
+    method: str,
+    tiny_suite: Path,
+    tiny_protocol: Protocol,
+    tiny_cache_with_controls: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Dataset, fit, weights and episodes, on a cluster that the command starts for itself."""
+    shutil.copytree(tiny_cache_with_controls, tmp_path / "local" / "cache")  # its dataset was built here, too
     run(tmp_path / "local", method, tiny_suite, tiny_protocol, workers=1)
-    run(tmp_path / "ray", method, tiny_suite, tiny_protocol, workers=2, backend="ray", cell_timeout=100)
-    assert_same_results(tmp_path / "local", tmp_path / "ray")
+    folder = tmp_path / "ray"
+    place = ["--suite", str(tiny_suite), "--cache-dir", str(folder / "cache"), "--results-dir", str(folder / "results")]
+    how = ["--backend", "ray", "--workers", "2", "--cell-timeout", "100", "--json"]
+    capfd.readouterr()
+    assert cli.main(["run", "--method", method, *place, *NUMBERS, *how]) == 0
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["method"]["name"] == "mean_of_seen"
+    ours = r"no dataset .*: building it|.+: \d+/\d+ [a-z]+\b.*"
+    assert all(re.fullmatch(ours, line) for line in shown.err.splitlines()), shown.err
+    assert_same_results(tmp_path / "local", folder)
     assert not ray.is_initialized(), "what it started it ends"
     notes = [note.read_text() for note in sorted(tmp_path.glob("fit.0.*"), key=lambda note: note.name)]
     assert notes[0] == "local"
@@ -167,9 +184,6 @@ def test_a_node_that_dies_in_a_run_costs_nothing(
     assert sorted(fits.values()) == [[False], [False], [False], [True, False]], "its fit was begun again elsewhere"
     ray.init(cluster.address)
     assert ray.cluster_resources()["CPU"] == 1, "a cluster that ran before is left running"
-
-
-NUMBERS = ["--shots", "4", "--candidates", "3", "--episodes", "4", "--select-episodes", "3"]
 
 
 def one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
@@ -239,6 +253,9 @@ def test_nodes_that_are_not_alike_and_folders_that_they_do_not_see_are_refused(
         with RayExecutor(shared=tmp_path):
             pass
         assert list(tmp_path.iterdir()) == [], "the marker is removed"
+        with pytest.raises(RuntimeError, match="the job's own words"), RayExecutor() as executor:
+            executor.run([Failing()], lambda *_: ())
+        assert ray.is_initialized(), "an executor ends what it has begun, and no cluster that was there before"
         with monkeypatch.context() as patch:
             patch.setattr(ray_node, "identity", lambda: {**own, "numpy": "0.1"})
             with pytest.raises(ClusterError, match=rf"numpy is {own['numpy']}, not 0\.1"), RayExecutor():
@@ -253,6 +270,13 @@ def test_nodes_that_are_not_alike_and_folders_that_they_do_not_see_are_refused(
         kind, error = pickle.loads(ray.get(serve.remote(surroundings, None, 0, b"")))
         assert kind == "error"
         assert "torch is" in str(error), "a node that joins later is checked by the first job that it gets"
+
+
+class Failing:
+    """A job."""
+
+    def __call__(self, report: Any) -> None:
+        raise RuntimeError("the job's own words")
 
 
 class _Elsewhere:
@@ -283,29 +307,17 @@ def descendants(session: int) -> set[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_json_is_all_of_standard_output_and_ctrl_c_leaves_nothing(
-    method: str, tiny_suite: Path, tiny_cache_copy: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_leaves_nothing(method: str, tiny_suite: Path, warm_cache_copy: Path, tmp_path: Path) -> None:
     """In the folder of the user's own module, as a user does it."""
-    arguments = ["--suite", str(tiny_suite), "--cache-dir", "cache", *NUMBERS, "--backend", "ray", "--workers", "1"]
-    whole = [sys.executable, "-m", "maa_bench.cli", "run", "--method", method, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
-    done = subprocess.run([*whole, "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["method"]["name"] == "mean_of_seen"
-    assert all(
-        line.startswith(("mean_of_seen", "evaluate", "random", "nearest", "expert"))
-        for line in done.stderr.splitlines()
-    ), done.stderr
-
     (tmp_path / f"{method.partition(':')[0]}.py").write_text(
         METHOD.replace("if victim.exists()", "if True or victim.exists()")
     )
-    for note in tmp_path.glob("fit.*"):
-        note.unlink()
+    place = ["--suite", str(tiny_suite), "--cache-dir", str(warm_cache_copy), *NUMBERS]
+    command = [sys.executable, "-m", "maa_bench.cli", "run", "--method", method, *place]
     with subprocess.Popen(
-        whole,
+        [*command, "--backend", "ray", "--workers", "1"],
         cwd=tmp_path,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

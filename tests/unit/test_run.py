@@ -27,139 +27,14 @@ from maa_bench.suite import load_suite
 
 Run = Callable[..., list[RunRecord]]
 
-METHODS = '''
-from pathlib import Path
-import numpy as np
-from maa_bench.method import FlatPolicies, MethodCard
-
-LOG = Path(__file__).with_suffix(".log")
-
-
-def card(name, **more):
-    return MethodCard(name=name, family="generator", summary="A stranger's.", **more)
-
-
-def log(word):
-    with LOG.open("a") as file:
-        file.write(word + "\\n")
-
-
-class Mean:
-    """The mean of the training set, a little off for each candidate."""
-
-    card = card("mean_of_seen")
-
-    def __init__(self, scale="small"):
-        self.scale = scale
-
-    def fit(self, training_set, context):
-        log("fit")
-        context.progress("adding up", 1, 1)
-        self.spec, self.params = training_set.spec, training_set.params.mean(axis=0)
-
-    def generate(self, prompts, n, context):
-        log("generate " + prompts.task)
-        noise = context.rng(*prompts.task.encode()).standard_normal((n, len(self.params)))
-        return FlatPolicies(self.spec, (self.params + 0.01 * noise).astype(np.float32))
-
-
-class Saved(Mean):
-    card = card("saved")
-
-    def save(self, folder):
-        np.save(folder / "mean.npy", self.params)
-
-    def load(self, folder, training_set):
-        log("load")
-        self.spec, self.params = training_set.spec, np.load(folder / "mean.npy")
-
-
-class Heading:
-    """Not a flat policy: remembers where the prompt ended and steers there."""
-
-    card = card("heading")
-
-    def __init__(self, scale="small"):
-        pass
-
-    def fit(self, training_set, context):
-        pass
-
-    def generate(self, prompts, n, context):
-        goals = prompts.behaviors.outcome[:, 0, :2].astype(np.float64)
-        return Headings(goals[np.arange(n) % len(goals)])
-
-
-class Headings:
-    def __init__(self, goals):
-        self.goals = goals
-
-    def __len__(self):
-        return len(self.goals)
-
-    def agent(self, index):
-        return Steer(self.goals[index])
-
-
-class Steer:
-    def __init__(self, goal):
-        self.goal = goal
-
-    def reset(self):
-        pass
-
-    def act(self, obs):
-        return np.clip(4 * (self.goal - obs[:2]), -1, 1)
-
-
-class Broken(Mean):
-    card = card("broken")
-    answer = None
-
-    def generate(self, prompts, n, context):
-        good = super().generate(prompts, n, context).params
-        return {
-            "nothing": lambda: None,
-            "array": lambda: good,
-            "too few": lambda: FlatPolicies(self.spec, good[:-1]),
-            "nan": lambda: FlatPolicies(self.spec, np.where(np.arange(good.shape[1]) == 3, np.nan, good)),
-            "wrong size": lambda: FlatPolicies(self.spec, good[:, :-1]),
-            "raises": lambda: 1 / 0,
-            "other spec": lambda: other_spec(n),
-        }[self.answer]()
-
-
-def other_spec(n):
-    from maa_bench.policy import PolicySpec
-    spec = PolicySpec(4, (5,), 2, ("relu",))
-    return FlatPolicies(spec, np.zeros((n, spec.n_params), np.float32))
-
-
-class Nothing(Broken): answer = "nothing"
-class Array(Broken): answer = "array"
-class TooFew(Broken): answer = "too few"
-class Nan(Broken): answer = "nan"
-class WrongSize(Broken): answer = "wrong size"
-class Raises(Broken): answer = "raises"
-class OtherSpec(Broken): answer = "other spec"
-
-
-class FitRaises(Mean):
-    def fit(self, training_set, context):
-        raise RuntimeError("no luck")
-
-
-class Writes(Mean):
-    def fit(self, training_set, context):
-        training_set.params[0] = 0.0
-'''
+METHODS = Path(__file__).parents[1] / "strangers" / "plain.py"
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An importable module of strangers' methods, which logs what is called."""
     name = f"strangers_{abs(hash(tmp_path))}"
-    (tmp_path / f"{name}.py").write_text(METHODS)
+    shutil.copy(METHODS, tmp_path / f"{name}.py")
     monkeypatch.syspath_prepend(tmp_path)
     return name
 
@@ -178,7 +53,7 @@ def calls(module: str, tmp_path: Path) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def run(tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, tmp_path: Path, monkeypatch: Any) -> Run:
+def run(tiny_suite: Path, tiny_protocol: Protocol, warm_cache_copy: Path, tmp_path: Path, monkeypatch: Any) -> Run:
     """`run_methods` on the tiny suite; other engineers' commits in between shall not show in the record."""
     monkeypatch.setattr("maa_bench.environment._git_info", lambda package: None)
 
@@ -188,7 +63,7 @@ def run(tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, tmp_pa
             "protocol": tiny_protocol,
             "workers": 1,
             "results_dir": tmp_path / "results",
-            "cache_dir": tiny_cache_copy,
+            "cache_dir": warm_cache_copy,
             "progress": Progress(quiet=True),
         }
         return run_methods(methods, **{**defaults, **options})
@@ -396,14 +271,16 @@ def test_finished_cells_are_kept_when_a_run_is_stopped(
         saved.append(key)
         save(self, key, cell, replace)
 
+    cells = tmp_path / "cache" / "cells"
+    controls = {path.name for path in cells.iterdir()}
     monkeypatch.setattr(Cache, "save_cell", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run(f"{module}:Mean")
-    assert [path.name for path in (tmp_path / "cache" / "cells").iterdir()] == saved
+    assert {path.name for path in cells.iterdir()} - controls == set(saved)
     assert not (tmp_path / "results").exists()
     monkeypatch.setattr(Cache, "save_cell", save)
     (resumed, *_) = run(f"{module}:Mean")
-    shutil.rmtree(tmp_path / "cache" / "cells")
+    shutil.rmtree(cells)
     (fresh, *_) = run(f"{module}:Mean", results_dir=tmp_path / "fresh")
     assert resumed.files == fresh.files
 

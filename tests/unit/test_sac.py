@@ -74,6 +74,13 @@ def lines(snapshots: Iterator[Snapshot]) -> list[tuple[int, int, int, bytes]]:
     return [(s.run, s.step, s.env_step, s.params.tobytes()) for s in snapshots]
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, int, int, bytes]]:
+    """A training to which nothing happens, in this process."""
+    with threads(JOB_THREADS):
+        return lines(SAC().train(training(tmp_path_factory.mktemp("usual"))))
+
+
 def test_it_learns_to_reach_the_goal_from_nothing(tmp_path: Path) -> None:
     config = replace(
         QUICK, env_steps=3000, save_every=500, warmup_steps=500, episode_steps=100, batch_size=32, gamma=0.95,
@@ -105,10 +112,8 @@ def test_snapshots_come_as_they_are_due(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_changes_no_byte(tmp_path: Path, workers: int) -> None:
-    here = lines(SAC().train(training(tmp_path / "here")))
-    there = lines(SAC().train(training(tmp_path / "there", replace(QUICK, env_workers=workers))))
-    assert here == there
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path, usual: list[Any], workers: int) -> None:
+    assert lines(SAC().train(training(tmp_path, replace(QUICK, env_workers=workers)))) == usual
 
 
 @dataclass(frozen=True)
@@ -215,9 +220,8 @@ def test_runs_that_all_diverge_are_named(tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_shows_nothing_more_and_leaves_the_others_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, usual: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = lines(SAC().train(training(tmp_path / "calm")))
     act = Learner.act
 
     def broken(self: Learner, obs: Any, noise: Any) -> Any:
@@ -228,10 +232,10 @@ def test_a_run_that_diverges_shows_nothing_more_and_leaves_the_others_alone(
         return actions
 
     monkeypatch.setattr(Learner, "act", broken)
-    shown = lines(SAC().train(training(tmp_path / "broken")))
-    warm = [line for line in calm if line[2] == QUICK.warmup_steps]
+    shown = lines(SAC().train(training(tmp_path)))
+    warm = [line for line in usual if line[2] == QUICK.warmup_steps]
     assert shown[:4] == warm, "nobody has acted by a policy before"
-    others = [line[:3] for line in calm if line[0] != 1 and line[2] > QUICK.warmup_steps]
+    others = [line[:3] for line in usual if line[0] != 1 and line[2] > QUICK.warmup_steps]
     assert [line[:3] for line in shown[4:]] == others
 
 

@@ -214,7 +214,7 @@ class Steps(method("prompts+rewards", "sources")):
 
 
 @pytest.fixture
-def run(tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, tmp_path: Path, monkeypatch: Any) -> Any:
+def run(tiny_suite: Path, tiny_protocol: Protocol, warm_cache_copy: Path, tmp_path: Path, monkeypatch: Any) -> Any:
     """`run_methods` with one of `METHODS`; also gives the module's name."""
     name = f"curious_{abs(hash(tmp_path))}"
     (tmp_path / f"{name}.py").write_text(METHODS)
@@ -227,7 +227,7 @@ def run(tiny_suite: Path, tiny_protocol: Protocol, tiny_cache_copy: Path, tmp_pa
             protocol=tiny_protocol,
             workers=1,
             results_dir=tmp_path / "results",
-            cache_dir=tiny_cache_copy,
+            cache_dir=warm_cache_copy,
             progress=Progress(quiet=True),
             **options,
         )[0]
