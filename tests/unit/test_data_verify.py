@@ -16,7 +16,7 @@ import pytest
 from maa_bench.cli import main
 from maa_bench.dataset import checks
 from maa_bench.dataset.reroll import draw_rows
-from maa_bench.dataset.schema import VECTORS, row_hash
+from maa_bench.dataset.schema import FORMAT, VECTORS, row_hash
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.dataset.tables import transitions_of, vectors, write_checkpoints, write_transitions
 from maa_bench.errors import SuiteError
@@ -163,7 +163,7 @@ def test_what_a_killed_build_left_is_no_shard(verify: Verify, folder: Path) -> N
     [
         (lambda m: m["identity"].update(horizon=7), "is not that of the identity"),
         (lambda m: m.update(id="../../../tmp/x"), "the id '../../../tmp/x' is not that of the identity"),
-        (lambda m: m["identity"].update(format=1), "format 1, but this maa-bench reads 2"),
+        (lambda m: m["identity"].update(format=1), f"format 1, but this maa-bench reads {FORMAT}"),
         (lambda m: m["identity"]["versions"].update(numpy="0.1"), "but tiny was frozen with"),
         (lambda m: m["shards"].update({"../../evil": m["shards"].pop(SHARD)}), "'../../evil': it is not the path of"),
         (lambda m: m["shards"][SHARD].update(run="../train"), "it is not the path of"),

@@ -16,6 +16,7 @@ from refusals import refused
 
 from maa_bench.cli import main
 from maa_bench.dataset import share
+from maa_bench.dataset.schema import FORMAT
 from maa_bench.dataset.share import hub_id
 from maa_bench.dataset.store import CheckpointDataset
 from maa_bench.errors import DataError
@@ -163,7 +164,7 @@ def test_too_little_disk_is_said_before_anything_is_copied(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m["identity"].update(format=1), "has format 1, this maa-bench reads 2"),
+        (lambda m: m["identity"].update(format=1), f"has format 1, this maa-bench reads {FORMAT}"),
         (lambda m: m["identity"].update(suite="other-v1"), "was made for other-v1, not for tiny"),
         (lambda m: m["identity"].update(layouts_sha256="0"), "was made for tiny, not for tiny as it is now"),
         (lambda m: m["identity"].update(spec_id="mlp"), "holds policies mlp"),
