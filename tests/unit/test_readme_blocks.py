@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_samples import sample
+from record_samples import make_record, sample
 
 from maa_bench.errors import RecordError
-from maa_bench.record import Seeds
 from maa_bench.report.readme import with_tables
 from maa_bench.report.tables import format_value
 from maa_bench.results import write_record
@@ -58,11 +57,10 @@ def test_a_table_is_of_the_standard_protocol_or_of_the_one_that_is_named(tmp_pat
 def test_without_a_standard_protocol_the_most_training_seeds_count(tmp_path: Path) -> None:
     put(tmp_path, "many", 0.5, "quick-v1", "base")
     few = put(tmp_path, "few", 0.15, None)
-    record, table = sample("make_an_agent", 0.15, run_id="few")
+    record, table = sample("make_an_agent", 0.15)
     assert len(record.seeds.train) == 2
-    one = {"seeds": Seeds(train=(0,), base=0)}
     rows = table.filter(table.column("train_seed").to_numpy() == 0)
-    write_record(tmp_path / "make_an_agent" / "few", sample("make_an_agent", 0.15, run_id="few", **one)[0], rows)
+    write_record(tmp_path / "make_an_agent" / "few", make_record(rows, run_id="few"), rows)
     assert f"| {few} [" not in with_tables(block("table: toy-v1 unseen"), tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ from typing import Any
 
 import huggingface_hub
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hostile import mangled, put, refused_cleanly
 from safetensors.numpy import load_file, save
 from submitted import edit, rolled, write
 
+from maa_bench.candidate_rows import candidate_table
 from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, load_record
 from maa_bench.suite import load_suite
 from maa_bench.validation import weights as weights_module
@@ -154,12 +157,9 @@ def test_other_arrays_are_refused(folder: Path, change: Any, says: str) -> None:
 def test_parameters_that_are_no_numbers_are_a_problem_and_no_crash(folder: Path) -> None:
     arrays = {k: v * np.nan for k, v in load_file(folder / CANDIDATES).items()}
     put(folder, CANDIDATES, save(arrays))
-
-    def old(raw: dict[str, Any]) -> None:  # as from a version without hashes of candidates
-        del raw["files"][CANDIDATE_ROWS]
-
-    edit(folder, old)
-    (folder / CANDIDATE_ROWS).unlink()
+    hashed = io.BytesIO()
+    pq.write_table(candidate_table(load_record(folder), arrays), hashed)
+    put(folder, CANDIDATE_ROWS, hashed.getvalue())
     found = judge(folder, Ways()).problems
     assert len(found) == 1
     assert "NaN" in found[0]
