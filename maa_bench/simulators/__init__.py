@@ -21,8 +21,12 @@ from maa_bench.policy import Float32
 from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
 from maa_bench.suite import Suite, Task, load_suite
 
-_MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
-_DYNAMICS = {"metaworld": SETTINGS, "toy": ("mass", "damping", "gain")}
+_MODULES = {
+    "metaworld": "maa_bench.simulators.metaworld",
+    "robosuite": "maa_bench.simulators.robosuite",
+    "toy": "maa_bench.simulators.toy",
+}
+_DYNAMICS = {"metaworld": SETTINGS, "robosuite": (), "toy": ("mass", "damping", "gain")}
 """What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
 Float64 = npt.NDArray[np.float64]

@@ -1,0 +1,92 @@
+"""robosuite itself, imported without what it does to the process and says on the screen."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from functools import cache
+from typing import Any
+
+from maa_bench.compiled import cache_folder
+from maa_bench.errors import SuiteError
+
+ARMS = ("Panda", "Sawyer", "UR5e", "IIWA", "Kinova3", "Jaco")
+TASKS = ("Lift", "Door", "Stack")
+CONTROL_HZ = 20
+MODEL_SEED = 0
+"""Lift draws the size of its cube (4.0 to 4.4 cm) when a model is made: always the same one here."""
+
+_CHATTER = (
+    "No private macro file found!",
+    "It is recommended to use a private macro file",
+    "To setup, run: python ",
+    "Could not import robosuite_models.",
+    "Could not load the mink-based whole-body IK.",
+)
+"""Advice to people who change robosuite's settings or use its humanoids, given at every import."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_CHATTER)
+
+
+@cache
+def robosuite() -> Any:
+    """The package; its warnings are heard but for those that every import gives.
+
+    It sets MUJOCO_GL for the whole process and compiles functions beside its own files: here the first is taken
+    back, and compiled code goes where ours does.
+    """
+    import numba
+
+    logging.getLogger("robosuite_logs").addFilter(_is_news)
+    backend = os.environ.get("MUJOCO_GL")
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder() or config.CACHE_DIR
+    try:
+        import robosuite
+        import robosuite.controllers
+    finally:
+        config.CACHE_DIR = before
+        if backend is None:
+            os.environ.pop("MUJOCO_GL", None)
+        else:
+            os.environ["MUJOCO_GL"] = backend
+    return robosuite
+
+
+def controller() -> dict[str, Any]:
+    """robosuite's own OSC_POSE and its gains, for one arm; actions are displacements in the world frame.
+
+    By default they are displacements in the frame of a site of the arm, which on IIWA and Jaco turns with the first
+    joint: the same action would mean another thing on another arm, and at another time.
+
+    Raises:
+        SuiteError: robosuite's file of it is missing.
+    """
+    try:
+        part = robosuite().controllers.load_part_controller_config(default_controller="OSC_POSE")
+    except (OSError, AssertionError) as error:
+        raise SuiteError(
+            f"robosuite's controller config OSC_POSE cannot be read ({error}): pip install --force-reinstall robosuite"
+        ) from None
+    part = {**part, "input_ref_frame": "world", "gripper": {"type": "GRIP"}}
+    return {"type": "BASIC", "body_parts": {"right": copy.deepcopy(part)}}
+
+
+def make(task: str, arm: str) -> Any:
+    """A robosuite environment without renderers, whose resets keep its model."""
+    return robosuite().make(
+        task,
+        robots=arm,
+        controller_configs=controller(),
+        has_renderer=False,
+        has_offscreen_renderer=False,
+        use_camera_obs=False,
+        control_freq=CONTROL_HZ,
+        ignore_done=True,
+        reward_shaping=True,
+        hard_reset=False,
+        seed=MODEL_SEED,
+    )
