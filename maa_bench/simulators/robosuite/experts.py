@@ -1,0 +1,253 @@
+"""Scripted experts for Lift, Stack and Door: the same three rules on all six arms, read off the observation alone.
+
+An expert keeps no state. Which part of a task it is in follows from where the hand, the fingers and the objects are, so
+an expert that is knocked off its way goes on from where it finds itself, and a policy can be cloned from it. Phases
+change into each other through ramps; where a decision must not flicker, it holds over a wider range once it is taken,
+and what shows that it was taken is the opening of the fingers.
+
+OSC_POSE moves the hand at about 0.3 m/s for an action of 1, and turns it at about 3 rad/s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maa_bench.method import Agent
+from maa_bench.simulators import Float64
+
+TABLE = 0.8
+"""Height of the table's top, m."""
+POSITION_GAIN = 16.0
+"""Action for a metre of error: full speed from 6 cm on."""
+LOOK_AHEAD = 0.06
+"""Seconds: the hand comes to rest about where it would be then at its present speed."""
+ROTATION_GAIN = 3.0
+"""Action for a radian of error."""
+DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+"""The hand above the table: fingers point down and close along the world's y. Columns: closing axis, ..., approach."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An observation, taken apart. Positions in m, world frame; orientations are (3, 3), axes in columns.
+
+    Attributes:
+        hand: position of the grip site.
+        frame: orientation of the hand: the fingers close along its x and approach along its z.
+        speed: velocity of the hand, m/s.
+        opening: distance between the finger pads, m.
+        thing: position of the object: the cube, or the site on the door's handle.
+        thing_frame: its orientation.
+        goal: where the object is to go.
+        latch: angle of the door's handle, rad, positive.
+        hinge: angle of the door, rad.
+    """
+
+    hand: Float64
+    frame: Float64
+    speed: Float64
+    opening: float
+    thing: Float64
+    thing_frame: Float64
+    goal: Float64
+    latch: float
+    hinge: float
+
+    @classmethod
+    def of(cls, obs: Float64) -> Scene:
+        """Read the entries that `maa_bench.simulators.robosuite.observation` lists."""
+        return cls(
+            obs[0:3], _frame(obs[3:9]), obs[9:12], float(obs[12]), obs[13:16], _frame(obs[16:22]), obs[33:36],
+            abs(float(obs[43])), float(obs[42]),
+        )  # fmt: skip
+
+    @property
+    def yaw(self) -> float:
+        """Angle by which the closing axis is turned from the world's y, about the vertical."""
+        return _yaw(self.frame[:, 0])
+
+
+def _frame(columns: Float64) -> Float64:
+    x, y = columns[:3], columns[3:]
+    return np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+def _yaw(axis: Float64) -> float:
+    return float(np.arctan2(-axis[0], axis[1]))
+
+
+def _ramp(x: float, low: float, high: float) -> float:
+    """0 at `low`, 1 at `high`, straight between them; `low` may be the greater one."""
+    return min(max((x - low) / (high - low), 0.0), 1.0)
+
+
+def _about_z(angle: float) -> Float64:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _about_x(angle: float) -> Float64:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _action(scene: Scene, target: Float64, frame: Float64, grip: float) -> Float64:
+    """Towards a pose of the hand; `grip` above 0 closes, below 0 opens."""
+    turn = 0.5 * np.cross(scene.frame, frame, axis=0).sum(axis=1)  # the rotation vector, for small angles
+    move = POSITION_GAIN * (target - scene.hand - LOOK_AHEAD * scene.speed)
+    return np.clip(np.concatenate([move, ROTATION_GAIN * turn, [grip]]), -1.0, 1.0)
+
+
+def _about_y(angle: float) -> Float64:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
+def _faces_yaw(scene: Scene, avoid: Float64 | None) -> float:
+    """The yaw, near the hand's, with which the fingers close on two faces of the cube.
+
+    It is not turned far from 0, where the arm began; a finger that would come down on what stands at `avoid` costs
+    as much as turning on by a quarter of a turn.
+    """
+    frame = scene.thing_frame
+    upright = int(np.argmax(np.abs(frame[2])))
+    yaws = _yaw(frame[:, (upright + 1) % 3]) + np.arange(-4, 5) * np.pi / 2
+    cost = np.abs(yaws - scene.yaw) + 0.5 * np.abs(yaws)
+    if avoid is not None:
+        away = avoid[:2] - scene.thing[:2]
+        distance = max(float(np.linalg.norm(away)), 1e-9)
+        between = np.abs(np.cos(yaws) * away[1] - np.sin(yaws) * away[0]) / distance
+        cost += 3.0 * _ramp(distance, 0.13, 0.10) * np.clip((between - 0.75) / 0.1, 0.0, 1.0)
+    return float(yaws[np.argmin(cost)])
+
+
+def _closed(scene: Scene) -> float:
+    """From 0, fingers open, to 1, fingers on a cube of 4 cm."""
+    return _ramp(scene.opening, 0.062, 0.050)
+
+
+def _holds(scene: Scene, yaw: float) -> bool:
+    """Whether the cube is between the fingers: nearly centred to begin with; closed fingers do not let go so soon."""
+    away, closed = scene.hand - scene.thing, _closed(scene)
+    return bool(
+        np.hypot(away[0], away[1]) < 0.010 + 0.012 * closed
+        and abs(away[2]) < 0.012 + 0.010 * closed
+        and abs(yaw - scene.yaw) < 0.15 + 0.3 * closed
+    )
+
+
+def _above(scene: Scene, yaw: float) -> Float64:
+    """Where the hand goes to grasp: down a funnel, so that open fingers pass beside the cube."""
+    away = scene.hand - scene.thing
+    height = np.clip(2.0 * (np.hypot(away[0], away[1]) - 0.008), 0.0, 0.08)
+    height += np.clip(0.12 * (abs(yaw - scene.yaw) - 0.12), 0.0, 0.05)
+    if away[2] > 0.012:
+        height = max(height, 0.05 * _ramp(scene.opening, 0.058, 0.052))
+    return scene.thing + [0.0, 0.0, height]
+
+
+class LiftExpert(Agent):
+    """Down on the cube, close, up.
+
+    While the fingers close the hand already tends upwards a little; what it holds comes along, and then it goes fast.
+    """
+
+    def reset(self) -> None:
+        """Experts keep no state."""
+
+    def act(self, obs: Float64) -> Float64:
+        """(44,) to (7,) float64."""
+        scene = Scene.of(obs)
+        yaw = _faces_yaw(scene, None)
+        frame = _about_z(yaw) @ DOWN
+        if not _holds(scene, yaw):
+            return _action(scene, _above(scene, yaw), frame, -1.0)
+        raised = scene.thing[2] - scene.goal[2] > -0.015
+        lead = 0.012 * _closed(scene) + 0.05 * raised
+        target = scene.thing + [0.0, 0.0, lead]
+        target[2] = min(target[2], scene.goal[2] + 0.06)
+        return _action(scene, target, frame, 1.0)
+
+
+class StackExpert(Agent):
+    """As `LiftExpert`, then over the other cube, down on it, open and up."""
+
+    def reset(self) -> None:
+        """Experts keep no state."""
+
+    def act(self, obs: Float64) -> Float64:
+        """(44,) to (7,) float64."""
+        scene = Scene.of(obs)
+        lack = scene.goal - scene.thing
+        aside = float(np.hypot(lack[0], lack[1]))
+        raised = scene.thing[2] > TABLE + 0.027
+        yaw = _faces_yaw(scene, None if raised else scene.goal)
+        frame = _about_z(yaw) @ DOWN
+        if aside < 0.013 and -0.012 < -lack[2] < 0.006:  # it stands where it should
+            away = 0.1 * _ramp(scene.opening, 0.055, 0.065)
+            return _action(scene, scene.thing + [0.0, 0.0, away], frame, -1.0)
+        if not _holds(scene, yaw):
+            return _action(scene, _above(scene, yaw), frame, -1.0)
+        grip = scene.hand - scene.thing
+        if not raised:
+            return _action(scene, scene.thing + [0.0, 0.0, 0.012 * _closed(scene)], frame, 1.0)
+        clear = scene.goal[2] + 0.022
+        height = min(clear, scene.goal[2] - 0.006 + 2.0 * max(aside - 0.006, 0.0))
+        near = _ramp(scene.thing[2], scene.goal[2] - 0.02, scene.goal[2] + 0.01)
+        if aside < 0.015:
+            near = 1.0
+        target = scene.thing + near * lack + grip
+        target[2] = height + grip[2] + (0.03 if near < 1.0 else 0.0)
+        return _action(scene, target, frame, 1.0)
+
+
+TILT = 0.7
+"""Radians by which the fingers point from straight down towards the door: a hand that hangs straight touches the door
+before its fingers pass behind the handle."""
+FOLLOW = 0.5
+"""Share of the handle's turn that the hand makes too: one that does not turn meets the handle's axle."""
+
+
+class DoorExpert(Agent):
+    """One finger behind the handle and above it, the other before it; turn it down, then pull."""
+
+    def reset(self) -> None:
+        """Experts keep no state."""
+
+    def act(self, obs: Float64) -> Float64:
+        """(44,) to (7,) float64."""
+        scene = Scene.of(obs)
+        outward, along = -scene.thing_frame[:, 1], scene.thing_frame[:, 0]  # from the door; from the axle to the end
+        turning = np.cross(along, outward)
+        yaw = _yaw(outward)
+        frame = _about_z(yaw) @ _about_y(-FOLLOW * scene.latch) @ _about_x(-TILT) @ DOWN
+        across, approach = frame[:, 0], frame[:, 2]
+        # The finger behind stays 36 mm from the middle of the handle, however wide the hand is open.
+        middle = max(0.5 * scene.opening - 0.036, 0.0)
+        place = scene.thing + 0.008 * along + middle * across
+        away = scene.hand - place
+        beside, before, depth = float(away @ along), float(away @ across), float(away @ approach)
+        narrow = _ramp(scene.opening, 0.080, 0.072)
+        if (
+            -0.015 - 0.03 * narrow < depth < 0.04
+            and abs(beside) < 0.02 + 0.015 * narrow
+            and abs(before) < 0.012 + 0.023 * narrow
+        ):
+            turn = 0.06 * _ramp(scene.latch, 1.35, 1.1)
+            pull = 0.07 * max(_ramp(scene.latch, 1.0, 1.15), _ramp(scene.hinge, 0.02, 0.04))
+            target = place + 0.012 * approach + narrow * (turn * turning + pull * outward)
+            return _action(scene, target, frame, 1.0)
+        aside = float(np.hypot(beside, before))
+        back = min(max(1.5 * (aside - 0.012), 0.0), 0.08)
+        target = place + (0.012 - back) * approach
+        # Too deep to pass beside the handle: first back, and only then sideways.
+        wait = _ramp(depth + back, 0.015, 0.04) * _ramp(aside, 0.14, 0.10) * _ramp(aside, 0.02, 0.03)
+        target += wait * (beside * along + before * across)
+        return _action(scene, target, frame, -1.0)
+
+
+def make_expert(env: str, arm: str) -> Agent:
+    """The expert of Lift, Stack or Door; it is the same for every arm."""
+    return {"Lift": LiftExpert, "Stack": StackExpert, "Door": DoorExpert}[env]()
