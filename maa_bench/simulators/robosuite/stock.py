@@ -71,7 +71,7 @@ class Placement:
 
 
 class StockTask:
-    """One robosuite environment; observations (44,) float64 (see `observation`), actions (7,) in [-1, 1].
+    """One robosuite environment; observations (45,) float64 (see `observation`), actions (7,) in [-1, 1].
 
     An action is OSC_POSE's: displacement (5 cm for 1) and rotation vector (0.5 rad for 1) of the end effector, world
     frame, and the gripper (below 0 opens, above 0 closes). One step is 25 substeps of 2 ms.

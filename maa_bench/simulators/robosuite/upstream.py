@@ -77,7 +77,7 @@ def controller() -> dict[str, Any]:
 
 def make(task: str, arm: str) -> Any:
     """A robosuite environment without renderers, whose resets keep its model."""
-    return robosuite().make(
+    env = robosuite().make(
         task,
         robots=arm,
         controller_configs=controller(),
@@ -90,3 +90,17 @@ def make(task: str, arm: str) -> Any:
         hard_reset=False,
         seed=MODEL_SEED,
     )
+    if arm == "Sawyer":
+        _free_the_base(env.sim.model)
+    return env
+
+
+def _free_the_base(model: Any) -> None:
+    """Let Sawyer turn: its first link touches its own pedestal, at a point whose normal is the axis of the joint.
+
+    MuJoCo 3.3 answers any torque about that axis by friction there, so that robosuite 1.5.2's Sawyer stands still in
+    its first joint and moves sideways by a millimetre a step at most. Geoms collide if the `contype` of one meets the
+    `conaffinity` of the other: with bit 2 alone in both, this pair is left out, and those with others stay.
+    """
+    for name in ("robot0_link0_collision", "robot0_base_col"):
+        model.geom_contype[model.geom_name2id(name)] = 2
