@@ -26,7 +26,7 @@ _MODULES = {
     "robosuite": "maa_bench.simulators.robosuite",
     "toy": "maa_bench.simulators.toy",
 }
-_DYNAMICS = {"metaworld": SETTINGS, "robosuite": (), "toy": ("mass", "damping", "gain")}
+_DYNAMICS = {"metaworld": SETTINGS, "robosuite": SETTINGS, "toy": ("mass", "damping", "gain")}
 """What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
 Float64 = npt.NDArray[np.float64]

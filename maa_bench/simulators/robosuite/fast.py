@@ -49,17 +49,16 @@ class FastTask(StockTask):
     """A `StockTask` whose control steps are compiled, with stock's very bytes; the reward is computed when read."""
 
     def __init__(self, task: Task) -> None:
-        self._memory: Memory | None = None
         super().__init__(task)
         env = self.env
         arm = self._robot.arms[0]
-        self._memory = Memory(env)
+        self.memory = Memory(env)
         self._gripper = self._robot.gripper[arm]
         self._grip = self._robot.part_controllers[self._robot.get_gripper_name(arm)]
         self._servos = np.array(self._robot._ref_joint_gripper_actuator_indexes[arm], np.int64)
-        self._no_trace = np.zeros((0, self._memory.n_controls))
-        self._model, self._data = env.sim.model._model, env.sim.data._data
-        ends = self._model.actuator_ctrlrange[self._servos]
+        self._no_trace = np.zeros((0, self.memory.n_controls))
+        self.model, self.data = env.sim.model._model, env.sim.data._data
+        ends = self.model.actuator_ctrlrange[self._servos]
         self._grip_low, self._grip_high = ends[:, 0], ends[:, 1]
         self._grip_middle, self._grip_reach = 0.5 * (ends[:, 1] + ends[:, 0]), 0.5 * (ends[:, 1] - ends[:, 0])
 
@@ -82,13 +81,12 @@ class FastTask(StockTask):
         """A step that also writes the commands of every substep: `trace` is (25, n_controls) float64, or has no row."""
         from robosuite.utils.transform_utils import axisangle2quat, quat2mat
 
-        memory = self._memory
-        assert memory is not None
+        memory = self.memory
         self._steps += 1
         STEPS.taken += 1
         self._reward = None
         action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
-        mujoco.mj_step1(self._model, self._data)
+        mujoco.mj_step1(self.model, self.data)
         controller = self._robot.part_controllers[self._robot.arms[0]]
         delta = controller.scale_action(action[:6])
         goal_pos = memory.ref_pos + delta[:3]
@@ -106,7 +104,7 @@ class FastTask(StockTask):
 
     def _succeeds(self) -> bool:
         """As `_check_success`, which is asked itself only where contacts decide."""
-        env, data = self.env, self._data
+        env, data = self.env, self.data
         if self.task.env == "Door":
             return bool(data.qpos[env.hinge_qpos_addr] > OPEN_ANGLE)
         if self.task.env == "Lift":

@@ -15,15 +15,18 @@ from maa_bench.simulators.robosuite.kernel import Float64, Int64
 
 
 @cache
-def _libmujoco() -> ctypes.CDLL:
+def libmujoco() -> ctypes.CDLL:
     """The library that the `mujoco` wheel itself uses."""
     folder = Path(mujoco.__file__).parent
     path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
-    return ctypes.CDLL(str(path))
+    library = ctypes.CDLL(str(path))
+    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
+    library.mj_copyData.restype = ctypes.c_void_p
+    return library
 
 
 def _mujoco(name: str) -> int:
-    return ctypes.cast(getattr(_libmujoco(), name), ctypes.c_void_p).value or 0
+    return ctypes.cast(getattr(libmujoco(), name), ctypes.c_void_p).value or 0
 
 
 def _scipy(module: str, name: str) -> int:
@@ -78,7 +81,6 @@ class Memory:
             *map(_address, (size, inverse, pivots, status, work, lwork)),
         ]  # fmt: skip
         self.at: Int64 = np.array(at, np.int64)
-        self.ctrl: Float64 = data.ctrl
         self.n_controls = int(model.nu)
         self.substeps = int(env.control_timestep / env.model_timestep)
         index = np.array([controller.qpos_index, controller.qvel_index, motors], np.int64)

@@ -1,4 +1,4 @@
-"""What a robosuite policy sees: the same 44 numbers for every arm and every task, float64, from the simulator's state.
+"""What a robosuite policy sees: the same 45 numbers for every arm and every task, float64, from the simulator's state.
 
 | entries | what | unit |
 |---|---|---|
@@ -16,6 +16,7 @@
 | 39-41 | from the object to the goal, world frame | m |
 | 42    | angle of the door's hinge; 0 without a door | rad |
 | 43    | angle of the door's latch; 0 without a door | rad |
+| 44    | distance between the finger pads: their groups' mean centres; a grasped cube reads the same on every arm | m |
 
 The object is Lift's cube, Stack's red cube and Door's handle. Its goal is where it succeeds: for Lift 4 cm above the
 table, straight above where the cube is now; for Stack on top of the green cube; for Door where the handle is once the
@@ -45,7 +46,7 @@ from maa_bench.compiled import njit
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-OBS_DIM = 44
+OBS_DIM = 45
 LIFT_HEIGHT = 0.04
 """Metres above the table from which robosuite's Lift counts as lifted."""
 OPEN_ANGLE = 0.3
@@ -57,6 +58,8 @@ POSITION_BOUND = 30.0
 below and slides on it for the seconds that are left."""
 ANGLE_BOUND = 4.0
 """Radians. The hinge's range ends at 0.4, the latch's at 1.57; both give way a little."""
+PAD_BOUND = 0.5
+"""Metres. The widest gripper opens to about 0.15."""
 
 
 @njit
@@ -83,6 +86,9 @@ def observe(
     axis: Float64,
     angles: Int64,
     height: float,
+    pads: Float64,
+    left: Int64,
+    right: Int64,
     out: Float64,
 ) -> None:
     """Write an observation.
@@ -100,7 +106,8 @@ def observe(
         axis: (3,) Door: the hinge's direction; not read for others.
         angles: (2,) Door: addresses of hinge and latch in `qpos`; not read for others.
         height: Lift: of the goal; Stack: of the goal above the green cube; metres.
-        out: (44,).
+        pads: (n_geoms, 3) positions of all geoms. left, right: those that are the pads of either side of the gripper.
+        out: (45,).
     """
     for i in range(3):
         out[i] = eef_pos[i]
@@ -140,6 +147,15 @@ def observe(
     _to_frame(eef_mat, eef_pos, goal, out[36:39])
     for i in range(3):
         out[39 + i] = goal[i] - object_pos[i]
+    squared = 0.0
+    for i in range(3):
+        apart = 0.0
+        for geom in left:
+            apart += pads[geom, i] / len(left)
+        for geom in right:
+            apart -= pads[geom, i] / len(right)
+        squared += apart * apart
+    out[44] = math.sqrt(squared)
 
 
 @njit
@@ -179,9 +195,15 @@ def observed(env: Any) -> tuple[Any, ...]:
             kind, other = STACK, data.xpos[env.cubeB_body_id]
             height = float(env.cubeA.size[2] + env.cubeB.size[2])
     fingers, ends = finger_joints(env)
+    groups = robot.gripper[arm].important_geoms
+    left, right = (
+        np.array([env.sim.model.geom_name2id(name) for name in groups[f"{side}_fingerpad"]], np.int64)
+        for side in ("left", "right")
+    )
     return (
         kind, data.site_xpos[site], data.site_xmat[site], data.cvel[body], data.subtree_com[model.body_rootid[body]],
         data.qpos, fingers, ends, object_pos, object_mat, other, axis, angles, height,
+        data.geom_xpos, left, right,
     )  # fmt: skip
 
 
@@ -211,13 +233,14 @@ def finger_joints(env: Any) -> tuple[Int64, Float64]:
 
 
 def bounds() -> tuple[Float64, Float64]:
-    """Least and greatest value of every entry: two (44,) float64."""
+    """Least and greatest value of every entry: two (45,) float64."""
     high = np.full(OBS_DIM, POSITION_BOUND)
     for start, stop in ((3, 9), (16, 22), (25, 33)):
         high[start:stop] = 1.0 + 1e-9  # cosines, but for rounding
     high[12] = 1.0
     high[22:25] = high[36:42] = 4.0 * POSITION_BOUND  # differences of positions, in turned frames
-    high[42:] = ANGLE_BOUND
+    high[42:44] = ANGLE_BOUND
+    high[44] = PAD_BOUND
     low = -high
-    low[12] = 0.0
+    low[12] = low[44] = 0.0
     return low, high

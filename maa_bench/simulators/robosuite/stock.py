@@ -22,11 +22,12 @@ from maa_bench.simulators import (
     Float64,
     Pixels,
     Trajectory,
-    check_served,
     step_trajectory,
     step_until_success,
 )
 from maa_bench.simulators.dynamics import Dynamics
+from maa_bench.simulators.robosuite.drawing import Drawing
+from maa_bench.simulators.robosuite.dynamics import ModelDynamics
 from maa_bench.simulators.robosuite.observation import OBS_DIM, bounds, observe, observed
 from maa_bench.simulators.robosuite.upstream import ARMS, TASKS, make
 from maa_bench.suite import Task
@@ -49,7 +50,9 @@ def arm_of(task: Task) -> str:
         SuiteError: unknown task or arm; the line gives the nearest right names.
     """
     if task.env not in TASKS:
-        raise SuiteError(f"task {task.name!r}: env {task.env!r} is none of {', '.join(TASKS)}.{did_you_mean(task.env, TASKS)}")
+        raise SuiteError(
+            f"task {task.name!r}: env {task.env!r} is none of {', '.join(TASKS)}.{did_you_mean(task.env, TASKS)}"
+        )
     arm = task.options.get("arm")
     if set(task.options) != {"arm"} or not isinstance(arm, str):
         raise SuiteError(f"task {task.name!r}: robosuite tasks need options = {{ arm = ... }} and nothing else")
@@ -71,7 +74,7 @@ class Placement:
 
 
 class StockTask:
-    """One robosuite environment; observations (44,) float64 (see `observation`), actions (7,) in [-1, 1].
+    """One robosuite environment; observations (45,) float64 (see `observation`), actions (7,) in [-1, 1].
 
     An action is OSC_POSE's: displacement (5 cm for 1) and rotation vector (0.5 rad for 1) of the end effector, world
     frame, and the gripper (below 0 opens, above 0 closes). One step is 25 substeps of 2 ms.
@@ -93,10 +96,12 @@ class StockTask:
         self.noise = self._robot.initialization_noise["magnitude"]
         self._robot.initialization_noise = {"magnitude": 0.0, "type": "gaussian"}  # it is in the layout
         self.start = np.array(self._robot.init_qpos, np.float64)
+        self._dynamics = ModelDynamics(self.env)
         self._observed = observed(self.env)
         self._unstable = self.env.sim.data._data.warning.number  # a view: counts since the reset, by kind of warning
         self._steps = 0
         self._obs = np.zeros(OBS_DIM)
+        self._drawing: Drawing | None = None
 
     @property
     def layout_dim(self) -> int:
@@ -104,8 +109,8 @@ class StockTask:
         return len(self.start) + self._placement.poses.size
 
     def set_dynamics(self, dynamics: Dynamics) -> None:
-        """See `TaskSimulator`."""
-        check_served("robosuite", dynamics.perturbed)
+        """See `TaskSimulator`; what the factors scale is said in `maa_bench.simulators.robosuite.dynamics`."""
+        self._dynamics.set(dynamics)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: (layout_dim,).
@@ -153,7 +158,9 @@ class StockTask:
 
     def frame(self, width: int, height: int) -> Pixels:
         """See `TaskSimulator`."""
-        raise NotImplementedError
+        if self._drawing is None:
+            self._drawing = Drawing(self.env.sim.model._model)
+        return self._drawing.frame(self.env.sim.data._data, width, height)
 
     def _observe(self) -> Float64:
         observe(*self._observed, self._obs)

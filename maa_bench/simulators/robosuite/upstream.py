@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from functools import cache
 from typing import Any
 
 from maa_bench.compiled import cache_folder
@@ -31,8 +30,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_CHATTER)
 
 
-@cache
-def robosuite() -> Any:
+def _imported() -> Any:
     """The package; its warnings are heard but for those that every import gives.
 
     It sets MUJOCO_GL for the whole process and compiles functions beside its own files: here the first is taken
@@ -56,6 +54,9 @@ def robosuite() -> Any:
     return robosuite
 
 
+ROBOSUITE = _imported()
+
+
 def controller() -> dict[str, Any]:
     """robosuite's own OSC_POSE and its gains, for one arm; actions are displacements in the world frame.
 
@@ -66,7 +67,7 @@ def controller() -> dict[str, Any]:
         SuiteError: robosuite's file of it is missing.
     """
     try:
-        part = robosuite().controllers.load_part_controller_config(default_controller="OSC_POSE")
+        part = ROBOSUITE.controllers.load_part_controller_config(default_controller="OSC_POSE")
     except (OSError, AssertionError) as error:
         raise SuiteError(
             f"robosuite's controller config OSC_POSE cannot be read ({error}): pip install --force-reinstall robosuite"
@@ -77,7 +78,7 @@ def controller() -> dict[str, Any]:
 
 def make(task: str, arm: str) -> Any:
     """A robosuite environment without renderers, whose resets keep its model."""
-    return robosuite().make(
+    env = ROBOSUITE.make(
         task,
         robots=arm,
         controller_configs=controller(),
@@ -90,3 +91,17 @@ def make(task: str, arm: str) -> Any:
         hard_reset=False,
         seed=MODEL_SEED,
     )
+    if arm == "Sawyer":
+        _free_the_base(env.sim.model)
+    return env
+
+
+def _free_the_base(model: Any) -> None:
+    """Let Sawyer turn: its first link touches its own pedestal, at a point whose normal is the axis of the joint.
+
+    MuJoCo 3.3 answers any torque about that axis by friction there, so that robosuite 1.5.2's Sawyer stands still in
+    its first joint and moves sideways by a millimetre a step at most. Geoms collide if the `contype` of one meets the
+    `conaffinity` of the other: with bit 2 alone in both, this pair is left out, and those with others stay.
+    """
+    for name in ("robot0_link0_collision", "robot0_base_col"):
+        model.geom_contype[model.geom_name2id(name)] = 2
