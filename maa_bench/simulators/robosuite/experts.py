@@ -19,14 +19,32 @@ from maa_bench.simulators import Float64
 
 TABLE = 0.8
 """Height of the table's top, m."""
-POSITION_GAIN = 16.0
-"""Action for a metre of error: full speed from 6 cm on."""
+POSITION_GAIN = 25.0
+"""Action for a metre of error: full speed from 4 cm on."""
 LOOK_AHEAD = 0.06
 """Seconds: the hand comes to rest about where it would be then at its present speed."""
 ROTATION_GAIN = 3.0
 """Action for a radian of error."""
 DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 """The hand above the table: fingers point down and close along the world's y. Columns: closing axis, ..., approach."""
+
+
+@dataclass(frozen=True)
+class Gripper:
+    """How to handle cubes with a gripper.
+
+    Attributes:
+        wide: distance between the pads, m, from which it is open enough.
+        keep: its action while it carries a cube: above 0 squeezes on, 0 leaves the servos where they are.
+    """
+
+    wide: float
+    keep: float
+
+
+FAST = Gripper(wide=1.0, keep=1.0)
+SLOW = Gripper(wide=0.066, keep=0.0)
+"""Jaco's needs 200 steps from end to end, and as many to undo what it was told while it carried a cube."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Scene:
         thing: position of the object: the cube, or the site on the door's handle.
         thing_frame: its orientation.
         goal: where the object is to go.
-        latch: angle of the door's handle, rad, positive.
+        latch: angle by which the door's handle is pushed down, rad.
         hinge: angle of the door, rad.
     """
 
@@ -59,8 +77,8 @@ class Scene:
     def of(cls, obs: Float64) -> Scene:
         """Read the entries that `maa_bench.simulators.robosuite.observation` lists."""
         return cls(
-            obs[0:3], _frame(obs[3:9]), obs[9:12], float(obs[12]), obs[13:16], _frame(obs[16:22]), obs[33:36],
-            abs(float(obs[43])), float(obs[42]),
+            obs[0:3], _frame(obs[3:9]), obs[9:12], float(obs[44]), obs[13:16], _frame(obs[16:22]), obs[33:36],
+            float(obs[43]), float(obs[42]),
         )  # fmt: skip
 
     @property
@@ -128,6 +146,11 @@ def _closed(scene: Scene) -> float:
     return _ramp(scene.opening, 0.062, 0.050)
 
 
+def _lead(scene: Scene) -> float:
+    """How far above the cube's middle a closing hand wants to be, m."""
+    return 0.012 * _closed(scene) + 0.03 * _ramp(scene.opening, 0.052, 0.049)
+
+
 def _holds(scene: Scene, yaw: float) -> bool:
     """Whether the cube is between the fingers: nearly centred to begin with; closed fingers do not let go so soon."""
     away, closed = scene.hand - scene.thing, _closed(scene)
@@ -148,37 +171,45 @@ def _above(scene: Scene, yaw: float) -> Float64:
     return scene.thing + [0.0, 0.0, height]
 
 
-class LiftExpert(Agent):
+class _CubeExpert(Agent):
+    """What Lift and Stack have in common."""
+
+    def __init__(self, gripper: Gripper) -> None:
+        self._gripper = gripper
+
+    def reset(self) -> None:
+        """Experts keep no state."""
+
+    def _approach(self, scene: Scene, yaw: float) -> Float64:
+        grip = -1.0 if scene.opening < self._gripper.wide else 0.0
+        return _action(scene, _above(scene, yaw), _about_z(yaw) @ DOWN, grip)
+
+
+class LiftExpert(_CubeExpert):
     """Down on the cube, close, up.
 
     While the fingers close the hand already tends upwards a little; what it holds comes along, and then it goes fast.
     """
 
-    def reset(self) -> None:
-        """Experts keep no state."""
-
     def act(self, obs: Float64) -> Float64:
-        """(44,) to (7,) float64."""
+        """(45,) to (7,) float64."""
         scene = Scene.of(obs)
         yaw = _faces_yaw(scene, None)
         frame = _about_z(yaw) @ DOWN
         if not _holds(scene, yaw):
-            return _action(scene, _above(scene, yaw), frame, -1.0)
+            return self._approach(scene, yaw)
         raised = scene.thing[2] - scene.goal[2] > -0.015
-        lead = 0.012 * _closed(scene) + 0.05 * raised
+        lead = _lead(scene) + 0.05 * raised
         target = scene.thing + [0.0, 0.0, lead]
         target[2] = min(target[2], scene.goal[2] + 0.06)
         return _action(scene, target, frame, 1.0)
 
 
-class StackExpert(Agent):
+class StackExpert(_CubeExpert):
     """As `LiftExpert`, then over the other cube, down on it, open and up."""
 
-    def reset(self) -> None:
-        """Experts keep no state."""
-
     def act(self, obs: Float64) -> Float64:
-        """(44,) to (7,) float64."""
+        """(45,) to (7,) float64."""
         scene = Scene.of(obs)
         lack = scene.goal - scene.thing
         aside = float(np.hypot(lack[0], lack[1]))
@@ -189,10 +220,10 @@ class StackExpert(Agent):
             away = 0.1 * _ramp(scene.opening, 0.055, 0.065)
             return _action(scene, scene.thing + [0.0, 0.0, away], frame, -1.0)
         if not _holds(scene, yaw):
-            return _action(scene, _above(scene, yaw), frame, -1.0)
+            return self._approach(scene, yaw)
         grip = scene.hand - scene.thing
         if not raised:
-            return _action(scene, scene.thing + [0.0, 0.0, 0.012 * _closed(scene)], frame, 1.0)
+            return _action(scene, scene.thing + [0.0, 0.0, _lead(scene)], frame, 1.0)
         clear = scene.goal[2] + 0.022
         height = min(clear, scene.goal[2] - 0.006 + 2.0 * max(aside - 0.006, 0.0))
         near = _ramp(scene.thing[2], scene.goal[2] - 0.02, scene.goal[2] + 0.01)
@@ -200,7 +231,7 @@ class StackExpert(Agent):
             near = 1.0
         target = scene.thing + near * lack + grip
         target[2] = height + grip[2] + (0.03 if near < 1.0 else 0.0)
-        return _action(scene, target, frame, 1.0)
+        return _action(scene, target, frame, self._gripper.keep)
 
 
 TILT = 0.7
@@ -217,19 +248,19 @@ class DoorExpert(Agent):
         """Experts keep no state."""
 
     def act(self, obs: Float64) -> Float64:
-        """(44,) to (7,) float64."""
+        """(45,) to (7,) float64."""
         scene = Scene.of(obs)
         outward, along = -scene.thing_frame[:, 1], scene.thing_frame[:, 0]  # from the door; from the axle to the end
         turning = np.cross(along, outward)
         yaw = _yaw(outward)
-        frame = _about_z(yaw) @ _about_y(-FOLLOW * scene.latch) @ _about_x(-TILT) @ DOWN
+        frame = _about_z(yaw) @ _about_y(-FOLLOW * max(scene.latch, 0.0)) @ _about_x(-TILT) @ DOWN
         across, approach = frame[:, 0], frame[:, 2]
         # The finger behind stays 36 mm from the middle of the handle, however wide the hand is open.
         middle = max(0.5 * scene.opening - 0.036, 0.0)
         place = scene.thing + 0.008 * along + middle * across
         away = scene.hand - place
         beside, before, depth = float(away @ along), float(away @ across), float(away @ approach)
-        narrow = _ramp(scene.opening, 0.080, 0.072)
+        narrow = max(_ramp(scene.opening, 0.080, 0.072), _ramp(scene.latch, 0.1, 0.2))
         if (
             -0.015 - 0.03 * narrow < depth < 0.04
             and abs(beside) < 0.02 + 0.015 * narrow
@@ -249,5 +280,7 @@ class DoorExpert(Agent):
 
 
 def make_expert(env: str, arm: str) -> Agent:
-    """The expert of Lift, Stack or Door; it is the same for every arm."""
-    return {"Lift": LiftExpert, "Stack": StackExpert, "Door": DoorExpert}[env]()
+    """The expert of Lift, Stack or Door."""
+    if env == "Door":
+        return DoorExpert()
+    return {"Lift": LiftExpert, "Stack": StackExpert}[env](SLOW if arm == "Jaco" else FAST)
