@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from maa_bench.compiled import cache_folder
@@ -33,15 +34,17 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _imported() -> Any:
     """The package; its warnings are heard but for those that every import gives.
 
-    It sets MUJOCO_GL for the whole process and compiles functions beside its own files: here the first is taken
-    back, and compiled code goes where ours does.
+    It sets MUJOCO_GL for the whole process and keeps compiled functions beside its own files: here the first is taken
+    back, and compiled functions go beside ours.
     """
     import numba
 
     logging.getLogger("robosuite_logs").addFilter(_is_news)
     backend = os.environ.get("MUJOCO_GL")
     config: Any = numba.config
-    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder() or config.CACHE_DIR
+    before, folder = config.CACHE_DIR, cache_folder()
+    if folder is not None:
+        config.CACHE_DIR = str(Path(folder).parent / "robosuite")
     try:
         import robosuite
         import robosuite.controllers
