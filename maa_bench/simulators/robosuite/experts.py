@@ -35,15 +35,17 @@ class Gripper:
 
     Attributes:
         wide: distance between the pads, m, from which it is open enough.
-        keep: its action while it carries a cube: above 0 squeezes on, 0 leaves the servos where they are.
+        firm: distance between the pads, m, from which a cube that is carried is squeezed no more.
+        pace: greatest action with which a cube is carried.
     """
 
     wide: float
-    keep: float
+    firm: float
+    pace: float
 
 
-FAST = Gripper(wide=1.0, keep=1.0)
-SLOW = Gripper(wide=0.066, keep=0.0)
+FAST = Gripper(wide=1.0, firm=0.0, pace=1.0)
+SLOW = Gripper(wide=0.066, firm=0.048, pace=0.5)
 """Jaco's needs 200 steps from end to end, and as many to undo what it was told while it carried a cube."""
 
 
@@ -184,6 +186,12 @@ class _CubeExpert(Agent):
         grip = -1.0 if scene.opening < self._gripper.wide else 0.0
         return _action(scene, _above(scene, yaw), _about_z(yaw) @ DOWN, grip)
 
+    def _carry(self, scene: Scene, target: Float64, yaw: float) -> Float64:
+        grip = 1.0 if scene.opening > self._gripper.firm else 0.0
+        action = _action(scene, target, _about_z(yaw) @ DOWN, grip)
+        action[:3] = np.clip(action[:3], -self._gripper.pace, self._gripper.pace)
+        return action
+
 
 class LiftExpert(_CubeExpert):
     """Down on the cube, close, up.
@@ -195,14 +203,13 @@ class LiftExpert(_CubeExpert):
         """(45,) to (7,) float64."""
         scene = Scene.of(obs)
         yaw = _faces_yaw(scene, None)
-        frame = _about_z(yaw) @ DOWN
         if not _holds(scene, yaw):
             return self._approach(scene, yaw)
         raised = scene.thing[2] - scene.goal[2] > -0.015
         lead = _lead(scene) + 0.05 * raised
         target = scene.thing + [0.0, 0.0, lead]
         target[2] = min(target[2], scene.goal[2] + 0.06)
-        return _action(scene, target, frame, 1.0)
+        return self._carry(scene, target, yaw)
 
 
 class StackExpert(_CubeExpert):
@@ -231,7 +238,7 @@ class StackExpert(_CubeExpert):
             near = 1.0
         target = scene.thing + near * lack + grip
         target[2] = height + grip[2] + (0.03 if near < 1.0 else 0.0)
-        return _action(scene, target, frame, self._gripper.keep)
+        return self._carry(scene, target, yaw)
 
 
 TILT = 0.7
@@ -239,6 +246,10 @@ TILT = 0.7
 before its fingers pass behind the handle."""
 FOLLOW = 0.5
 """Share of the handle's turn that the hand makes too: one that does not turn meets the handle's axle."""
+
+
+LATCH = 1.4
+"""Radians to which the handle is turned."""
 
 
 class DoorExpert(Agent):
@@ -260,15 +271,17 @@ class DoorExpert(Agent):
         place = scene.thing + 0.008 * along + middle * across
         away = scene.hand - place
         beside, before, depth = float(away @ along), float(away @ across), float(away @ approach)
-        narrow = max(_ramp(scene.opening, 0.080, 0.072), _ramp(scene.latch, 0.1, 0.2))
+        closed = _ramp(scene.opening, 0.080, 0.072)
+        turned = _ramp(scene.latch, 0.1, 0.2)
         if (
-            -0.015 - 0.03 * narrow < depth < 0.04
-            and abs(beside) < 0.02 + 0.015 * narrow
-            and abs(before) < 0.012 + 0.023 * narrow
+            -0.015 - 0.01 * closed - 0.02 * turned < depth < 0.04
+            and abs(beside) < 0.02 + 0.02 * turned
+            and abs(before) < 0.012 + 0.008 * closed + 0.015 * turned
         ):
-            turn = 0.06 * _ramp(scene.latch, 1.35, 1.1)
-            pull = 0.07 * max(_ramp(scene.latch, 1.0, 1.15), _ramp(scene.hinge, 0.02, 0.04))
-            target = place + 0.012 * approach + narrow * (turn * turning + pull * outward)
+            # The latch is clear of the frame from 1.2 rad on, and has passed it when the door stands open by 0.2 rad.
+            turn = 0.06 * _ramp(scene.latch, LATCH + 0.1, LATCH - 0.1)
+            pull = 0.07 * max(_ramp(scene.latch, LATCH - 0.25, LATCH - 0.15), _ramp(scene.hinge, 0.18, 0.2))
+            target = place + 0.012 * approach + max(closed, turned) * (turn * turning + pull * outward)
             return _action(scene, target, frame, 1.0)
         aside = float(np.hypot(beside, before))
         back = min(max(1.5 * (aside - 0.012), 0.0), 0.08)
