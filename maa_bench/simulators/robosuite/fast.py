@@ -88,13 +88,18 @@ class FastTask(StockTask):
         action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
         mujoco.mj_step1(self.model, self.data)
         controller = self._robot.part_controllers[self._robot.arms[0]]
+        # robosuite's controller reads the state when it is made, in a reset, and not again in the first substep: in
+        # between the fingers were set, and with them the mass matrix.
+        held = int(self._steps == 1)
+        if held:
+            memory.mass[:] = controller.mass_matrix
         delta = controller.scale_action(action[:6])
         goal_pos = memory.ref_pos + delta[:3]
         goal_ori = np.dot(quat2mat(axisangle2quat(delta[3:])), memory.ref_mat)
         grip = self._grip.scale_action(self._gripper.format_action(action[6:]))
         grip = np.clip(self._grip_middle + self._grip_reach * grip, self._grip_low, self._grip_high)
         ended = control_step(
-            *memory.head, goal_pos, goal_ori, controller.initial_joint, grip, self._servos, *memory.middle, trace
+            *memory.head, goal_pos, goal_ori, controller.initial_joint, grip, self._servos, held, *memory.tail, trace
         )
         if self._unstable[BAD].any():
             raise EpisodeError.of_simulation(self._steps)

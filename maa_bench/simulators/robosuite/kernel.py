@@ -99,6 +99,7 @@ def _controller(
     inverses: Any,
     status: Int32,
     torques: Float64,
+    held: int,
 ) -> bool:
     """Torques of the arm, as stock's `run_controller`; False where a matrix has no inverse.
 
@@ -118,6 +119,7 @@ def _controller(
         inverses: 6 x 6 and 3 x 3: product (row by row), copy (column by column), s, vt, inverse (column by column).
         status: (4,) return value of LAPACK, rank, and what is not used here.
         torques: (n,).
+        held: 1 if the mass matrix is not that of the state, but what is in `square`.
     """
     n = len(start)
     jac_p, jac_r, base_p, base_r = jacobians
@@ -133,10 +135,12 @@ def _controller(
         for i in range(3):
             jac_pos[i, j] = jac[i, j] = jac_p[i, column]
             jac_ori[i, j] = jac[3 + i, j] = jac_r[i, column]
-    call(at[4], (at[5], at[13], at[14]))
-    for i in range(n):
-        for j in range(n):
-            mass[i, j] = inverse[i, j] = full[index[1, i], index[1, j]]
+    if held == 0:
+        call(at[4], (at[5], at[13], at[14]))
+        for i in range(n):
+            for j in range(n):
+                mass[i, j] = full[index[1, i], index[1, j]]
+    inverse[:] = mass
 
     force, torque, wrench = np.empty(3), np.empty(3), np.empty(6)
     turn = np.zeros(3)
@@ -208,6 +212,7 @@ def control_step(
     start: Float64,
     grip: Float64,
     servos: Int64,
+    held: int,
     substeps: int,
     qpos: Float64,
     qvel: Float64,
@@ -229,6 +234,7 @@ def control_step(
     Args:
         limits: (2, n) least and greatest torque of the motors.
         grip, servos: commands of the gripper and their addresses in ctrl.
+        held: as for `_controller`, of the first substep.
         trace: (substeps, n_controls) for the commands of every substep, or no row.
         the others: as `_controller`; at[1], at[2] are mj_step1 and mj_step2.
     """
@@ -237,7 +243,7 @@ def control_step(
             call(at[1], (at[5], at[6]))
         if not _controller(
             at, at_6, at_3, index, gains, goal_pos, goal_ori, start, qpos, qvel, bias, ref_pos, ref_mat,
-            jacobians, full, square, wide, inverses, status, torques,
+            jacobians, full, square, wide, inverses, status, torques, held if substep == 0 else 0,
         ):  # fmt: skip
             return SINGULAR
         for j in range(len(torques)):

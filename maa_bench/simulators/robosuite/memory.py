@@ -48,7 +48,8 @@ class Memory:
         env: a robosuite environment whose resets keep its model.
 
     Attributes:
-        head: arguments of `control_step` before the goals; middle: those between the gripper's and `trace`.
+        at: the first argument of `control_step`; head: those before the goals; tail: those between `held` and `trace`.
+        mass: the arm's mass matrix (n, n) of the last substep.
     """
 
     def __init__(self, env: Any) -> None:
@@ -65,6 +66,7 @@ class Memory:
         jacobians = tuple(np.zeros((3, nv)) for _ in range(4))
         full = np.zeros((nv, nv))
         mass, inverse = np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
+        self.mass: Float64 = mass
         status = np.zeros(4, np.int32)
         at_6, inverses_6 = self._svd(6, status)
         # The two 3 x 3 inverses share all memory but that of their results.
@@ -88,7 +90,7 @@ class Memory:
         limits = np.ascontiguousarray(model.actuator_ctrlrange[motors].T)
         self.head = (self.at, at_6, np.stack([at_3, at_other]), index, gains, limits)
         wide = tuple(np.zeros(shape) for shape in ((6, n), (3, n), (3, n), (6, n), (3, n), (n, 6), (n, 6)))
-        self.middle = (
+        self.tail = (
             self.substeps, data.qpos, data.qvel, data.qfrc_bias, data.ctrl, data.site_xpos[site], data.site_xmat[site],
             jacobians, full, (mass, inverse, np.zeros((n, n))), wide, (*inverses_6, *inverses_3, other), status,
             np.zeros(n),
