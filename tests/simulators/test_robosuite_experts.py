@@ -70,7 +70,9 @@ def test_an_action_is_a_function_of_the_observation(task: str) -> None:
         before = obs.copy()
         action = old.act(obs)
         np.testing.assert_array_equal(obs, before)
-        assert action.shape == (7,) and action.dtype == np.float64 and np.abs(action).max() <= 1.0
+        assert action.shape == (7,)
+        assert action.dtype == np.float64
+        assert np.abs(action).max() <= 1.0
         np.testing.assert_array_equal(action, simulator.expert().act(obs))
         obs, _ = simulator.step(action)
 

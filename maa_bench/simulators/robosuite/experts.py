@@ -103,6 +103,10 @@ def _ramp(x: float, low: float, high: float) -> float:
     return min(max((x - low) / (high - low), 0.0), 1.0)
 
 
+def _up(height: float) -> Float64:
+    return np.array([0.0, 0.0, height])
+
+
 def _about_z(angle: float) -> Float64:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
@@ -170,7 +174,7 @@ def _above(scene: Scene, yaw: float) -> Float64:
     height += np.clip(0.12 * (abs(yaw - scene.yaw) - 0.12), 0.0, 0.05)
     if away[2] > 0.012:
         height = max(height, 0.05 * _ramp(scene.opening, 0.058, 0.052))
-    return scene.thing + [0.0, 0.0, height]
+    return scene.thing + _up(height)
 
 
 class _CubeExpert(Agent):
@@ -207,7 +211,7 @@ class LiftExpert(_CubeExpert):
             return self._approach(scene, yaw)
         raised = scene.thing[2] - scene.goal[2] > -0.015
         lead = _lead(scene) + 0.05 * raised
-        target = scene.thing + [0.0, 0.0, lead]
+        target = scene.thing + _up(lead)
         target[2] = min(target[2], scene.goal[2] + 0.06)
         return self._carry(scene, target, yaw)
 
@@ -225,12 +229,12 @@ class StackExpert(_CubeExpert):
         frame = _about_z(yaw) @ DOWN
         if aside < 0.013 and -0.012 < -lack[2] < 0.006:  # it stands where it should
             away = 0.1 * _ramp(scene.opening, 0.055, 0.065)
-            return _action(scene, scene.thing + [0.0, 0.0, away], frame, -1.0)
+            return _action(scene, scene.thing + _up(away), frame, -1.0)
         if not _holds(scene, yaw):
             return self._approach(scene, yaw)
         grip = scene.hand - scene.thing
         if not raised:
-            return _action(scene, scene.thing + [0.0, 0.0, _lead(scene)], frame, 1.0)
+            return _action(scene, scene.thing + _up(_lead(scene)), frame, 1.0)
         clear = scene.goal[2] + 0.022
         height = min(clear, scene.goal[2] - 0.006 + 2.0 * max(aside - 0.006, 0.0))
         near = _ramp(scene.thing[2], scene.goal[2] - 0.02, scene.goal[2] + 0.01)
@@ -244,7 +248,7 @@ class StackExpert(_CubeExpert):
 TILT = 0.7
 """Radians by which the fingers point from straight down towards the door: a hand that hangs straight touches the door
 before its fingers pass behind the handle."""
-FOLLOW = 0.5
+FOLLOW = 0.25
 """Share of the handle's turn that the hand makes too: one that does not turn meets the handle's axle."""
 
 
