@@ -36,6 +36,15 @@ def test_the_suite_names_the_extra() -> None:
         simulator_of(load_suite("robosuite-v1"))
 
 
+def test_a_missing_system_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory", name="cv2")
+
+    monkeypatch.setattr("importlib.import_module", load)
+    with pytest.raises(SuiteError, match=r"libGL\.so\.1: cannot open .*: apt-get install libgl1"):
+        simulator_of(load_suite("robosuite-v1"))
+
+
 @pytest.mark.usefixtures("without_robosuite")
 def test_what_needs_no_simulator_works(capsys: pytest.CaptureFixture[str]) -> None:
     assert "robosuite-v1" in list_suites()

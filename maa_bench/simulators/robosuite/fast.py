@@ -48,6 +48,8 @@ def same_arithmetic() -> bool:
 class FastTask(StockTask):
     """A `StockTask` whose control steps are compiled, with stock's very bytes; the reward is computed when read."""
 
+    _reward: float | None
+
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         env = self.env
@@ -71,7 +73,7 @@ class FastTask(StockTask):
 
     @reward.setter
     def reward(self, value: float) -> None:
-        self._reward: float | None = value
+        self._reward = value
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One control step: 25 substeps of 2 ms."""
