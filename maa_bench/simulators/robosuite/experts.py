@@ -1,9 +1,9 @@
-"""Scripted experts for Lift, Stack and Door: the same three rules on all six arms, read off the observation alone.
+"""Scripted experts for Lift, Stack and Door: the same rules on all six arms, read off the observation alone.
 
-An expert keeps no state. Which part of a task it is in follows from where the hand, the fingers and the objects are, so
-an expert that is knocked off its way goes on from where it finds itself, and a policy can be cloned from it. Phases
-change into each other through ramps; where a decision must not flicker, it holds over a wider range once it is taken,
-and what shows that it was taken is the opening of the fingers.
+robosuite has none. An expert keeps no state. Which part of a task it is in follows from where the hand, the fingers and
+the objects are, so an expert that is knocked off its way goes on from where it finds itself, and a policy can be cloned
+from it. Phases change into each other through ramps; where a decision must not flicker, it holds over a wider range
+once it is taken, and what shows that it was taken is the opening of the fingers.
 
 OSC_POSE moves the hand at about 0.3 m/s for an action of 1, and turns it at about 3 rad/s.
 """
@@ -117,16 +117,16 @@ def _about_x(angle: float) -> Float64:
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
+def _about_y(angle: float) -> Float64:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
 def _action(scene: Scene, target: Float64, frame: Float64, grip: float) -> Float64:
     """Towards a pose of the hand; `grip` above 0 closes, below 0 opens."""
     turn = 0.5 * np.cross(scene.frame, frame, axis=0).sum(axis=1)  # the rotation vector, for small angles
     move = POSITION_GAIN * (target - scene.hand - LOOK_AHEAD * scene.speed)
     return np.clip(np.concatenate([move, ROTATION_GAIN * turn, [grip]]), -1.0, 1.0)
-
-
-def _about_y(angle: float) -> Float64:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def _faces_yaw(scene: Scene, avoid: Float64 | None) -> float:
@@ -209,9 +209,8 @@ class LiftExpert(_CubeExpert):
         yaw = _faces_yaw(scene, None)
         if not _holds(scene, yaw):
             return self._approach(scene, yaw)
-        raised = scene.thing[2] - scene.goal[2] > -0.015
-        lead = _lead(scene) + 0.05 * raised
-        target = scene.thing + _up(lead)
+        raised = scene.thing[2] - scene.goal[2] > -0.015  # off the table by some millimetres
+        target = scene.thing + _up(_lead(scene) + 0.05 * raised)
         target[2] = min(target[2], scene.goal[2] + 0.06)
         return self._carry(scene, target, yaw)
 
@@ -232,16 +231,13 @@ class StackExpert(_CubeExpert):
             return _action(scene, scene.thing + _up(away), frame, -1.0)
         if not _holds(scene, yaw):
             return self._approach(scene, yaw)
-        grip = scene.hand - scene.thing
         if not raised:
             return _action(scene, scene.thing + _up(_lead(scene)), frame, 1.0)
-        clear = scene.goal[2] + 0.022
-        height = min(clear, scene.goal[2] - 0.006 + 2.0 * max(aside - 0.006, 0.0))
-        near = _ramp(scene.thing[2], scene.goal[2] - 0.02, scene.goal[2] + 0.01)
-        if aside < 0.015:
-            near = 1.0
-        target = scene.thing + near * lack + grip
-        target[2] = height + grip[2] + (0.03 if near < 1.0 else 0.0)
+        # First up, then across, then down a funnel: the cube must not meet the other one's side.
+        across = 1.0 if aside < 0.015 else _ramp(scene.thing[2], scene.goal[2] - 0.02, scene.goal[2] + 0.01)
+        grip = scene.hand - scene.thing
+        target = scene.thing + across * lack + grip
+        target[2] = scene.goal[2] + min(0.022, 2.0 * max(aside - 0.006, 0.0) - 0.006) + grip[2] + 0.03 * (across < 1.0)
         return self._carry(scene, target, yaw)
 
 
@@ -249,11 +245,12 @@ TILT = 0.7
 """Radians by which the fingers point from straight down towards the door: a hand that hangs straight touches the door
 before its fingers pass behind the handle."""
 FOLLOW = 0.25
-"""Share of the handle's turn that the hand makes too: one that does not turn meets the handle's axle."""
-
-
+"""Share of the handle's turn that the hand makes too: one that does not turn meets the handle's axle, one that turns
+all the way comes to the end of a wrist."""
 LATCH = 1.4
-"""Radians to which the handle is turned."""
+"""Radians to which the handle is turned. The bolt is clear of the frame from about 1.2 rad on."""
+BOLTED = 0.19
+"""Radians by which the door has to stand open before the bolt has passed the frame."""
 
 
 class DoorExpert(Agent):
@@ -282,9 +279,10 @@ class DoorExpert(Agent):
             and abs(beside) < 0.02 + 0.02 * turned
             and abs(before) < 0.012 + 0.008 * closed + 0.015 * turned
         ):
-            # The latch is clear of the frame from 1.2 rad on, and has passed it when the door stands open by 0.2 rad.
             turn = 0.06 * _ramp(scene.latch, LATCH + 0.1, LATCH - 0.1)
-            pull = 0.07 * max(_ramp(scene.latch, LATCH - 0.25, LATCH - 0.15), _ramp(scene.hinge, 0.18, 0.2))
+            pull = 0.07 * max(
+                _ramp(scene.latch, LATCH - 0.25, LATCH - 0.15), _ramp(scene.hinge, BOLTED - 0.01, BOLTED + 0.01)
+            )
             target = place + 0.012 * approach + max(closed, turned) * (turn * turning + pull * outward)
             return _action(scene, target, frame, 1.0)
         aside = float(np.hypot(beside, before))
@@ -297,7 +295,7 @@ class DoorExpert(Agent):
 
 
 def make_expert(env: str, arm: str) -> Agent:
-    """The expert of Lift, Stack or Door."""
+    """The expert of `env`: Lift, Stack or Door; `arm` matters for its gripper alone."""
     if env == "Door":
         return DoorExpert()
     return {"Lift": LiftExpert, "Stack": StackExpert}[env](SLOW if arm == "Jaco" else FAST)
