@@ -187,9 +187,7 @@ def simulator_of(suite: Suite) -> Simulator:
     try:
         module: Simulator = importlib.import_module(_MODULES[name])
     except Exception as error:
-        if isinstance(error, ImportError) and "libGL" in str(
-            error
-        ):  # robosuite imports OpenCV, though nothing is drawn
+        if isinstance(error, ImportError) and "libGL" in str(error):  # of OpenCV, which robosuite imports
             raise SuiteError(f"suite {suite.name}: {error}: apt-get install libgl1") from error
         if isinstance(error, ImportError) and error.name:
             raise SuiteError(

@@ -67,7 +67,7 @@ def test_the_observation_is_what_robosuite_says_of_the_state(task: str) -> None:
     kind = SUITE.task(task).env
     if kind == "Door":
         thing, turned = theirs["handle_pos"], data.site_xmat[simulator.env.door_handle_site_id].reshape(3, 3)
-        np.testing.assert_array_equal(obs[42:44], [theirs["hinge_qpos"], theirs["handle_qpos"]])
+        np.testing.assert_array_equal(obs[42:44], np.ravel([theirs["hinge_qpos"], theirs["handle_qpos"]]))
     else:
         name = "cube" if kind == "Lift" else "cubeA"
         thing, turned = theirs[f"{name}_pos"], Rotation.from_quat(theirs[f"{name}_quat"]).as_matrix()
