@@ -23,6 +23,9 @@ SOURCES = (
     "simulators/metaworld/kernel.py",
     "simulators/metaworld/physics.py",
     "simulators/metaworld/success.py",
+    "simulators/robosuite/kernel.py",
+    "simulators/robosuite/observation.py",
+    "simulators/robosuite/products.py",
 )
 """Every file with a compiled function (a test sees to it), below this one's folder."""
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,9 @@ Status = Literal["ok", "warning", "FAILED"]
 OK: Status = "ok"
 WARNING: Status = "warning"
 FAILED: Status = "FAILED"
+
+OPTIONAL_SIMULATORS = ("robosuite",)
+"""Packages that only an extra of the same name brings."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,17 @@ def checks(
     """All checks, each yielded as soon as it is done.
 
     Args:
-        suites: suites to try, names or paths; default: all that come with the package.
+        suites: suites to try, names or paths; default: all that come with the package, but for those whose simulator
+            is optional and not installed.
         cache_dir, results_dir: folders to try; defaults: those of `maa-bench run`.
     """
-    from maa_bench.suite import list_suites
-
     jobs: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
         ("packages", _packages),
         ("cpu", _cpu),
         ("gpu", _gpu),
     ]
-    for name in suites if suites is not None else list_suites():
+    for name in suites if suites is not None else _suites():
         jobs.append((f"suite {name}", lambda name=name: _suite_steps(name)))  # type: ignore[misc]
         jobs.append((f"suite {name}, speed", lambda name=name: _suite_speed(name)))  # type: ignore[misc]
     jobs += [
@@ -67,8 +70,7 @@ def checks(
         ("cache", lambda: _cache(cache_dir)),
         ("compiled code", _compiled),
         ("results", lambda: _results(results_dir)),
-        ("robosuite", lambda: _extra("robosuite")),
-        ("ray", lambda: _extra("ray")),
+        *((name, lambda name=name: _extra(name)) for name in (*OPTIONAL_SIMULATORS, "ray")),
     ]
     for name, job in jobs:
         try:
@@ -77,6 +79,14 @@ def checks(
             yield Check(name, FAILED, _one_line(error), "see the line above")
         except Exception as error:
             yield Check(name, FAILED, f"{type(error).__name__}: {_one_line(error)}", "maa-bench --debug doctor")
+
+
+def _suites() -> list[str]:
+    """Suites of the package whose simulator is a part of every installation, or is there."""
+    from maa_bench.suite import list_suites, load_suite
+
+    absent = {name for name in OPTIONAL_SIMULATORS if find_spec(name) is None}
+    return [name for name in list_suites() if load_suite(name).simulator not in absent]
 
 
 def _one_line(error: BaseException) -> str:

@@ -256,11 +256,12 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
     """All rounds of one task."""
     from maa_bench.bench import ways
 
+    limits: Any = None
     limit = None
-    if work.suite.simulator == "metaworld":
+    if work.suite.simulator in ("metaworld", "robosuite"):
         from maa_bench.bench import limit as limits
 
-        limit = limits.Limit(work)
+        limit = limits.limit_of(work)
     ours = ways.Ours(work, one, 1)
     reference = ours.run()  # untimed: it opens the task
     if limit is not None:
@@ -268,7 +269,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
     horizon = work.suite.horizon
     lengths = [int(first) if first > 0 else horizon for first in reference.first_success.ravel()]
     with ExitStack() as open_ways:
-        in_turn: dict[str, Any] = {"naive": ways.Naive(work)} if limit is not None else {}
+        in_turn: dict[str, Any] = {"naive": ways.Naive(work)} if work.suite.simulator == "metaworld" else {}
         in_turn["stock_numpy"] = ways.StockNumpy(work)
         for kind in ("sync", "async"):
             in_turn[f"{kind}_vector"] = ways.Vector(work, kind, settings.workers, lengths)

@@ -1,10 +1,16 @@
-"""The physics of a task's episodes, alone and as a part of ours; Meta-World only."""
+"""The physics of a task's episodes, alone and as a part of ours, where a simulator can tell it apart.
+
+Such a simulator has a module `physics` with a class `Replay`: made from an opened task, it records episodes and replays
+what its physics engine did in them. Meta-World's also tells what a compiled episode is made of.
+"""
 
 from __future__ import annotations
 
+import importlib
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +21,7 @@ from maa_bench.execution import Report
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import Float64, Resets, simulator_of
-from maa_bench.simulators.metaworld.fast import FastTask
-from maa_bench.simulators.metaworld.physics import Recording, Replay, reset_times
-from maa_bench.simulators.metaworld.stock import StockTask
-from maa_bench.suite import load_suite
+from maa_bench.suite import Suite, load_suite
 
 RESET_LAYOUTS = 10
 IDLE_LAPS = 9
@@ -46,13 +49,26 @@ class PhysicsJob:
 
 
 @lru_cache(maxsize=1)
-def _recorded(suite: str, task: str, policies: int, n_layouts: int) -> tuple[Replay, list[Recording]]:
+def _recorded(suite: str, task: str, policies: int, n_layouts: int) -> tuple[Any, list[Any]]:
     loaded = load_suite(suite)
     work = Work(loaded, task, mixture(loaded.policy, policies), n_layouts)
-    simulator = simulator_of(loaded).open_task(loaded.task(task))
-    assert isinstance(simulator, StockTask)
-    replay = Replay(simulator)
+    replay = _physics(loaded).Replay(simulator_of(loaded).open_task(loaded.task(task)))
     return replay, [replay.record(work.packed[i], work.layouts[k], loaded.horizon) for i, k in work.episodes]
+
+
+def _physics(suite: Suite) -> Any:
+    return importlib.import_module(f"maa_bench.simulators.{suite.simulator}.physics")
+
+
+def limit_of(work: Work) -> Limit | None:
+    """The limit of some work; None where there is none: robosuite's physics is told apart by its fast path alone."""
+    name = work.suite.simulator
+    return Limit(work) if name == "metaworld" or (name == "robosuite" and _has_fast_path(work)) else None
+
+
+def _has_fast_path(work: Work) -> bool:
+    simulator: Any = simulator_of(work.suite)
+    return bool(simulator.has_fast_path(work.suite.task(work.task)))
 
 
 def physics_at_once(work: Work, executor: LocalExecutor, seconds: float) -> float:
@@ -73,14 +89,13 @@ class Limit:
 
     Attributes:
         recorded: what came of the episodes in the stock loop.
-        compiled: whether flat policies of this task run in the compiled loop, so that it has parts to time.
+        compiled: whether whole episodes of flat policies run in a compiled loop, so that it has parts to time.
     """
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        simulator = simulator_of(work.suite).open_task(work.suite.task(work.task))
-        assert isinstance(simulator, StockTask)
-        self._simulator, self._replay = simulator, Replay(simulator)
+        self._simulator = simulator_of(work.suite).open_task(work.suite.task(work.task))
+        self._replay = _physics(work.suite).Replay(self._simulator)
         started = time.perf_counter()
         self._recordings = [
             self._replay.record(work.packed[policy], work.layouts[layout], work.suite.horizon)
@@ -89,10 +104,11 @@ class Limit:
         first = np.array([r.first_success for r in self._recordings], np.int64).reshape(-1, work.n_layouts)
         steps = sum(len(r.inputs) for r in self._recordings)
         self.recorded = Lap(first, steps, time.perf_counter() - started)
-        self.compiled = isinstance(self._simulator, FastTask)
+        self.compiled = work.suite.simulator == "metaworld" and _has_fast_path(work)
         # Compiled code is loaded now, and the layouts' first resets are done.
         self._replay.seconds(self._recordings[0])
-        self._replay.seconds(self._recordings[0], work.packed[0])
+        if self.compiled:
+            self._replay.seconds(self._recordings[0], work.packed[0])
         for layout in work.layouts:
             self._seconds(work.packed[0], layout, 1)
         self._timed: list[npt.NDArray[np.float64]] = []
@@ -140,8 +156,12 @@ class Limit:
         self._simulator.first_success(policy, layout, horizon)
         return time.thread_time() - started
 
-    def resets(self) -> Resets:
-        """Of layouts that no episode used."""
+    def resets(self) -> Resets | None:
+        """Of layouts that no episode used; None where a reset simulates nothing."""
         work = self._work
+        if work.suite.simulator != "metaworld":
+            return None
         layouts = work.suite.layouts(work.task, "train")[:RESET_LAYOUTS]
-        return reset_times(work.suite.task(work.task), self._simulator, work.packed[0], layouts)
+        task = work.suite.task(work.task)
+        found: Resets = _physics(work.suite).reset_times(task, self._simulator, work.packed[0], layouts)
+        return found

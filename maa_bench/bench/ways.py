@@ -80,7 +80,9 @@ def stock_simulator(suite: Suite, task: str) -> TaskSimulator:
         from maa_bench.simulators.metaworld.stock import StockTask
 
         return StockTask(suite.task(task))
-    return simulator_of(suite).open_task(suite.task(task))
+    simulator = simulator_of(suite)
+    opened: TaskSimulator = getattr(simulator, "open_stock", simulator.open_task)(suite.task(task))
+    return opened
 
 
 class NumpyPolicy:

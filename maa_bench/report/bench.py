@@ -32,6 +32,11 @@ def notes(report: Report) -> list[str]:
     ]
     if all("physics" not in result.rates for result in report.tasks):
         lines.append(f"Suite {report.suite} has no physics engine to be held against: no limit, no naive loop.")
+    elif all("naive" not in result.rates for result in report.tasks):
+        gain = middle([result.ratio("ours_1", "stock_numpy") for result in report.tasks])
+        lines.append(
+            f"Ours takes {_number(gain, '.2f')} times the steps of stock + numpy, 1 worker each; no naive loop."
+        )
     lines.append(f"Workers: {report.startup:.1f} s from nothing to the first results (not in the rates).")
     if report.sweep is not None:
         s = report.sweep

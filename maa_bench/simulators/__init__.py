@@ -21,8 +21,12 @@ from maa_bench.policy import Float32
 from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
 from maa_bench.suite import Suite, Task, load_suite
 
-_MODULES = {"metaworld": "maa_bench.simulators.metaworld", "toy": "maa_bench.simulators.toy"}
-_DYNAMICS = {"metaworld": SETTINGS, "toy": ("mass", "damping", "gain")}
+_MODULES = {
+    "metaworld": "maa_bench.simulators.metaworld",
+    "robosuite": "maa_bench.simulators.robosuite",
+    "toy": "maa_bench.simulators.toy",
+}
+_DYNAMICS = {"metaworld": SETTINGS, "robosuite": SETTINGS, "toy": ("mass", "damping", "gain")}
 """What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
 Float64 = npt.NDArray[np.float64]
@@ -183,6 +187,8 @@ def simulator_of(suite: Suite) -> Simulator:
     try:
         module: Simulator = importlib.import_module(_MODULES[name])
     except Exception as error:
+        if isinstance(error, ImportError) and "libGL" in str(error):  # of OpenCV, which robosuite imports
+            raise SuiteError(f"suite {suite.name}: {error}: apt-get install libgl1") from error
         if isinstance(error, ImportError) and error.name:
             raise SuiteError(
                 f"suite {suite.name} needs the package {error.name!r}: pip install 'maa-bench[{name}]'"

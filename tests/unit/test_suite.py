@@ -31,20 +31,22 @@ METAWORLD_UNSEEN = (
 )  # fmt: skip
 
 
-def test_the_package_ships_three_suites() -> None:
-    assert list_suites() == ["metaworld-v1", "metaworld-v2", "toy-v1"]
+def test_the_package_ships_four_suites() -> None:
+    assert list_suites() == ["metaworld-v1", "metaworld-v2", "robosuite-v1", "toy-v1"]
 
 
-@pytest.mark.parametrize("name", ["metaworld-v1", "metaworld-v2", "toy-v1"])
-def test_shipped_suites_load_with_disjoint_read_only_layouts(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "tests"), [("metaworld-v1", 50), ("metaworld-v2", 50), ("robosuite-v1", 100), ("toy-v1", 50)]
+)
+def test_shipped_suites_load_with_disjoint_read_only_layouts(name: str, tests: int) -> None:
     suite = load_suite(name)
     assert suite.name == name
     assert {"seen", "unseen"} <= set(suite.splits)
     for task in suite.tasks:
         sets = {s: suite.layouts(task, s) for s in LAYOUT_SETS}
-        assert {s: len(rows) for s, rows in sets.items()} == {"train": 50, "select": 25, "test": 50}
+        assert {s: len(rows) for s, rows in sets.items()} == {"train": 50, "select": 25, "test": tests}
         everything = np.concatenate(list(sets.values()))
-        assert len(np.unique(everything, axis=0)) == 125, f"a layout of {task} is in two sets"
+        assert len(np.unique(everything, axis=0)) == 75 + tests, f"a layout of {task} is in two sets"
         assert np.isfinite(everything).all()
         with pytest.raises(ValueError, match=r"read-only"):
             sets["test"][0, 0] = 0.0
@@ -59,6 +61,22 @@ def test_metaworld_splits_are_those_of_the_paper() -> None:
     assert suite.horizon == 500
     assert suite.policy.n_params == 22_664
     assert dict(suite.versions) == {"mujoco": "3.3.0", "metaworld": "3.1.1"}
+
+
+def test_robosuites_splits_cross_arms_and_train_on_panda() -> None:
+    suite = load_suite("robosuite-v1")
+    seen, unseen, arms = (suite.split(name) for name in ("seen", "unseen", "unseen-arms"))
+    assert seen.train == seen.test == unseen.train == arms.train == ("lift-panda", "door-panda", "stack-panda")
+    assert unseen.test == ("lift-sawyer", "door-sawyer", "stack-sawyer")
+    assert len(arms.test) == 12
+    assert set(suite.tasks) == {*seen.test, *unseen.test, *arms.test}
+    assert suite.policy.n_params == 24_206
+    core, rest = suite.dataset_tasks(), suite.dataset_tasks("arms")
+    assert core.trained == rest.trained == seen.train
+    assert (core.tested, rest.tested) == ((*seen.test, *unseen.test), arms.test)
+    for task in suite.tasks.values():
+        joints, objects = 6 if task.options["arm"] == "UR5e" else 7, 2 if task.env == "Stack" else 1
+        assert suite.layouts(task.name, "test").shape == (100, joints + 7 * objects), task.name
 
 
 def test_metaworld_v2_begins_with_v1s_tasks_and_their_very_layouts() -> None:

@@ -1,0 +1,131 @@
+"""What the compiled control step works on: addresses of C functions, memory that is allocated once, indices."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from numba.extending import get_cython_function_address
+
+from maa_bench.simulators.robosuite.kernel import Float64, Int64
+
+
+@cache
+def libmujoco() -> ctypes.CDLL:
+    """The library that the `mujoco` wheel itself uses."""
+    folder = Path(mujoco.__file__).parent
+    path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
+    library = ctypes.CDLL(str(path))
+    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
+    library.mj_copyData.restype = ctypes.c_void_p
+    return library
+
+
+def _mujoco(name: str) -> int:
+    return ctypes.cast(getattr(libmujoco(), name), ctypes.c_void_p).value or 0
+
+
+def _scipy(module: str, name: str) -> int:
+    return int(get_cython_function_address(f"scipy.linalg.{module}", name))
+
+
+def _int(value: int) -> Any:
+    return np.array([value], np.int32)
+
+
+def _address(array: Any) -> int:
+    return int(array.ctypes.data)
+
+
+class Memory:
+    """Everything that the control steps of one environment need and that stays the same.
+
+    Args:
+        env: a robosuite environment whose resets keep its model.
+
+    Attributes:
+        at: the first argument of `control_step`; head: those before the goals; tail: those between `held` and `trace`.
+        mass: the arm's mass matrix (n, n) of the last substep.
+    """
+
+    def __init__(self, env: Any) -> None:
+        model, data = env.sim.model._model, env.sim.data._data
+        robot = env.robots[0]
+        arm = robot.arms[0]
+        controller = robot.part_controllers[arm]
+        n, nv = len(controller.qvel_index), model.nv
+        motors = robot._ref_actuators_indexes_dict[arm]
+        base = env.sim.model.site_name2id(f"{controller.naming_prefix}{controller.part_name}_center")
+        site = env.sim.model.site_name2id(controller.ref_name)
+        self._kept: list[Any] = [env]  # whose addresses are used
+
+        jacobians = tuple(np.zeros((3, nv)) for _ in range(4))
+        full = np.zeros((nv, nv))
+        mass, inverse = np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
+        self.mass: Float64 = mass
+        status = np.zeros(4, np.int32)
+        at_6, inverses_6 = self._svd(6, status)
+        # The two 3 x 3 inverses share all memory but that of their results.
+        at_3, inverses_3 = self._svd(3, status)
+        other = np.zeros((3, 3), order="F")
+        at_other = at_3.copy()
+        at_other[17] = _address(other)
+        size, pivots = _int(n), np.zeros(n, np.int32)
+        work, lwork = self._inverse_work(n, inverse, pivots, status)
+        at = [
+            0, _mujoco("mj_step1"), _mujoco("mj_step2"), _mujoco("mj_jacSite"), _mujoco("mj_fullM"),
+            model._address, data._address, site, base, *map(_address, jacobians), _address(full), _address(data.qM),
+            _scipy("cython_lapack", "dgetrf"), _scipy("cython_lapack", "dgetri"),
+            *map(_address, (size, inverse, pivots, status, work, lwork)),
+        ]  # fmt: skip
+        self.at: Int64 = np.array(at, np.int64)
+        self.n_controls = int(model.nu)
+        self.substeps = int(env.control_timestep / env.model_timestep)
+        index = np.array([controller.qpos_index, controller.qvel_index, motors], np.int64)
+        gains = np.stack([controller.kp, controller.kd]).astype(np.float64)
+        limits = np.ascontiguousarray(model.actuator_ctrlrange[motors].T)
+        self.head = (self.at, at_6, np.stack([at_3, at_other]), index, gains, limits)
+        wide = tuple(np.zeros(shape) for shape in ((6, n), (3, n), (3, n), (6, n), (3, n), (n, 6), (n, 6)))
+        self.tail = (
+            self.substeps, data.qpos, data.qvel, data.qfrc_bias, data.ctrl, data.site_xpos[site], data.site_xmat[site],
+            jacobians, full, (mass, inverse, np.zeros((n, n))), wide, (*inverses_6, *inverses_3, other), status,
+            np.zeros(n),
+        )  # fmt: skip
+        self._kept += [size, pivots, work, lwork]
+        self.ref_pos, self.ref_mat = data.site_xpos[site], data.site_xmat[site].reshape(3, 3)
+
+    def _svd(self, n: int, status: Any) -> tuple[Int64, tuple[Float64, ...]]:
+        """Addresses for `_pseudo_inverse` of n x n matrices, and its (product, copy, s, vt, inverse)."""
+        product, copy, result = np.zeros((n, n)), np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
+        s, u, vt = np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
+        gesdd, gemm = _scipy("cython_lapack", "dgesdd"), _scipy("cython_blas", "dgemm")
+        letters, size, iwork = np.frombuffer(b"SC", np.uint8).copy(), _int(n), np.zeros(8 * n, np.int32)
+        one, zero, query, best = np.ones(1), np.zeros(1), _int(-1), np.zeros(1)
+        order = _address(letters), _address(letters) + 1
+        arrays = copy, s, u, size, vt, size
+        ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 14)(gesdd)(
+            order[0], _address(size), _address(size), _address(copy), _address(size),
+            *map(_address, arrays[1:]), *map(_address, (best, query, iwork)), _address(status) + 8,
+        )  # fmt: skip
+        work = np.zeros(int(best[0]))
+        lwork = _int(len(work))
+        self._kept += [product, copy, result, s, u, vt, letters, size, iwork, one, zero, work, lwork, status]
+        at = [
+            gesdd, gemm, order[0], order[1], 0, _address(size), _address(status) + 4, _address(copy), _address(s),
+            _address(u), _address(vt), _address(work), _address(lwork), _address(iwork), _address(status) + 8,
+            _address(one), _address(zero), _address(result),
+        ]  # fmt: skip
+        return np.array(at, np.int64), (product, copy, s, vt, result)
+
+    def _inverse_work(self, n: int, inverse: Float64, pivots: Any, status: Any) -> tuple[Float64, Any]:
+        """Scratch of `dgetri`, as large as it asks for, and its size."""
+        size, query, best = _int(n), _int(-1), np.zeros(1)
+        ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 7)(_scipy("cython_lapack", "dgetri"))(
+            *map(_address, (size, inverse, size, pivots, best, query, status))
+        )
+        work = np.zeros(int(best[0]))
+        return work, _int(len(work))

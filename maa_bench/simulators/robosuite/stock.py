@@ -1,0 +1,186 @@
+"""robosuite's own environments, stepped by their own `step`, one model a task and arm.
+
+Traps of robosuite 1.5.2 that this file steps around: global seeds do nothing, so what is random about a reset (object
+placement, joint noise) is a layout and set; `info` is empty, so success is `_check_success()`; an observation differs
+with the arm, so ours is read off the state (`observation`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from maa_bench.errors import SuiteError, did_you_mean
+from maa_bench.forward import PackedPolicy
+from maa_bench.method import Agent
+from maa_bench.simulators import (
+    STEPS,
+    EpisodeError,
+    Float64,
+    Pixels,
+    Trajectory,
+    step_trajectory,
+    step_until_success,
+)
+from maa_bench.simulators.dynamics import Dynamics
+from maa_bench.simulators.robosuite.drawing import Drawing
+from maa_bench.simulators.robosuite.dynamics import ModelDynamics
+from maa_bench.simulators.robosuite.observation import OBS_DIM, bounds, observe, observed
+from maa_bench.simulators.robosuite.upstream import ARMS, TASKS, make
+from maa_bench.suite import Task
+
+BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
+"""The warnings after which MuJoCo resets a simulation to its model's first state."""
+
+POSE = 7
+"""Numbers of an object's pose in a layout: position (m) and quaternion, scalar first."""
+
+MAX_JOINT_NOISE = 0.25
+"""Radians. robosuite's joint noise has a standard deviation of 0.02; a layout farther from an arm's initial joint
+positions is another arm's."""
+
+
+def arm_of(task: Task) -> str:
+    """The arm of a task that this simulator has.
+
+    Raises:
+        SuiteError: unknown task or arm; the line gives the nearest right names.
+    """
+    if task.env not in TASKS:
+        raise SuiteError(
+            f"task {task.name!r}: env {task.env!r} is none of {', '.join(TASKS)}.{did_you_mean(task.env, TASKS)}"
+        )
+    arm = task.options.get("arm")
+    if set(task.options) != {"arm"} or not isinstance(arm, str):
+        raise SuiteError(f"task {task.name!r}: robosuite tasks need options = {{ arm = ... }} and nothing else")
+    if arm not in ARMS:
+        raise SuiteError(f"task {task.name!r}: no arm {arm!r} here, only {', '.join(ARMS)}.{did_you_mean(arm, ARMS)}")
+    return arm
+
+
+class Placement:
+    """Stands in the place of robosuite's placement sampler: objects are put where the layout says."""
+
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
+        self.poses = np.zeros((len(objects), POSE))
+
+    def sample(self) -> dict[str, tuple[Float64, Float64, Any]]:
+        """As a robosuite sampler: object's name to (position, quaternion, object)."""
+        return {o.name: (pose[:3], pose[3:], o) for o, pose in zip(self.objects, self.poses, strict=True)}
+
+
+class StockTask:
+    """One robosuite environment; observations (45,) float64 (see `observation`), actions (7,) in [-1, 1].
+
+    An action is OSC_POSE's: displacement (5 cm for 1) and rotation vector (0.5 rad for 1) of the end effector, world
+    frame, and the gripper (below 0 opens, above 0 closes). One step is 25 substeps of 2 ms.
+
+    The reward is robosuite's own, shaped, at most 1 a step.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.arm = arm_of(task)
+        # As in Meta-World: a simulation that becomes unstable is an `EpisodeError`, not a file in the user's folder.
+        mujoco.set_mju_user_warning(_ignore)
+        self.reward = 0.0
+        self.task = task
+        self.env: Any = make(task.env, self.arm)
+        self.sampler = self.env.placement_initializer
+        self._placement = Placement(self.sampler.mujoco_objects)
+        self.env.placement_initializer = self._placement
+        self._robot = self.env.robots[0]
+        self.noise = self._robot.initialization_noise["magnitude"]
+        self._robot.initialization_noise = {"magnitude": 0.0, "type": "gaussian"}  # it is in the layout
+        self.start = np.array(self._robot.init_qpos, np.float64)
+        self._dynamics = ModelDynamics(self.env)
+        self._observed = observed(self.env)
+        self._unstable = self.env.sim.data._data.warning.number  # a view: counts since the reset, by kind of warning
+        self._steps = 0
+        self._obs = np.zeros(OBS_DIM)
+        self._drawing: Drawing | None = None
+
+    @property
+    def layout_dim(self) -> int:
+        """Numbers of a layout: the arm's joint positions (rad), then the pose of every object."""
+        return len(self.start) + self._placement.poses.size
+
+    def set_dynamics(self, dynamics: Dynamics) -> None:
+        """See `TaskSimulator`; what the factors scale is said in `maa_bench.simulators.robosuite.dynamics`."""
+        self._dynamics.set(dynamics)
+
+    def reset(self, layout: Float64) -> Float64:
+        """`layout`: (layout_dim,).
+
+        Raises:
+            SuiteError: it is another task's or arm's.
+        """
+        self.reward, self._steps = 0.0, 0
+        self._robot.init_qpos, self._placement.poses = self._parts(layout)
+        self.env.reset()
+        return self._observe()
+
+    def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
+        """One `env.step`."""
+        self._steps += 1
+        STEPS.taken += 1
+        try:
+            _, reward, _, _ = self.env.step(np.clip(np.asarray(action, np.float64), -1.0, 1.0))
+        except (ValueError, np.linalg.LinAlgError):  # the controller inverts matrices of what is left of the state
+            if self._unstable[BAD].any():
+                raise EpisodeError.of_simulation(self._steps) from None
+            raise
+        if self._unstable[BAD].any():
+            raise EpisodeError.of_simulation(self._steps)
+        self.reward = float(reward)
+        return self._observe(), bool(self.env._check_success())
+
+    def observation_bounds(self) -> tuple[Float64, Float64]:
+        """See `TaskSimulator`."""
+        return bounds()
+
+    def expert(self) -> Agent:
+        """A scripted controller for the task, the same for every arm."""
+        from maa_bench.simulators.robosuite.experts import make_expert
+
+        return make_expert(self.task.env, self.arm)
+
+    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
+        """See `TaskSimulator`."""
+        return step_until_success(self, policy, layout, horizon)
+
+    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
+        """See `TaskSimulator`."""
+        return step_trajectory(self, policy, layout, horizon, after, least)
+
+    def frame(self, width: int, height: int) -> Pixels:
+        """See `TaskSimulator`."""
+        if self._drawing is None:
+            self._drawing = Drawing(self.env.sim.model._model)
+        return self._drawing.frame(self.env.sim.data._data, width, height)
+
+    def _observe(self) -> Float64:
+        observe(*self._observed, self._obs)
+        return self._obs.copy()
+
+    def _parts(self, layout: Float64) -> tuple[Float64, Float64]:
+        """Joint positions and poses (n_objects, 7) of a layout, checked."""
+        n = len(self.start)
+        layout = np.array(layout, np.float64)
+        if layout.shape != (self.layout_dim,):
+            raise SuiteError(
+                f"task {self.task.name!r}: a layout of {self.task.env} on {self.arm} has {self.layout_dim} numbers, "
+                f"not {layout.size}: it belongs to another task or arm"
+            )
+        if not (np.abs(layout[:n] - self.start) <= MAX_JOINT_NOISE).all():
+            raise SuiteError(
+                f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, and these are not"
+            )
+        return layout[:n], layout[n:].reshape(-1, POSE)
+
+
+def _ignore(message: str) -> None:
+    """Say nothing."""

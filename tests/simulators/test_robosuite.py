@@ -1,0 +1,321 @@
+"""Real robosuite: what the suite reads off it and puts into it, held against robosuite's own accounts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from maa_bench.errors import SuiteError
+from maa_bench.simulators import simulator_of
+from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
+from maa_bench.suite import LAYOUT_SETS, Task, load_suite
+
+pytest.importorskip("robosuite")
+
+import mujoco
+
+from maa_bench.simulators import robosuite as ours
+from maa_bench.simulators.robosuite.stock import POSE, StockTask
+from maa_bench.simulators.robosuite.upstream import ARMS
+
+pytestmark = [pytest.mark.simulator]
+
+SUITE = load_suite("robosuite-v1")
+QUICK = ("lift-panda", "door-sawyer", "stack-ur5e")
+"""Each task once, and arms with seven and with six joints. The others are heavy."""
+
+every_task = pytest.mark.parametrize(
+    "task", [t if t in QUICK else pytest.param(t, marks=pytest.mark.heavy) for t in SUITE.tasks]
+)
+
+
+@cache
+def stock(task: str) -> StockTask:
+    return StockTask(SUITE.task(task))
+
+
+def moved(task: str, layout: int = 0, steps: int = 12, seed: int = 0) -> tuple[StockTask, Any]:
+    """A task after some steps of random actions, and its observation."""
+    simulator, rng = stock(task), np.random.default_rng(seed)
+    obs = simulator.reset(SUITE.layouts(task, "train")[layout])
+    for _ in range(steps):
+        obs, _ = simulator.step(rng.uniform(-1, 1, 7))
+    return simulator, obs
+
+
+def columns(matrix: Any) -> Any:
+    return np.concatenate([matrix[:, 0], matrix[:, 1]])
+
+
+@every_task
+def test_the_observation_is_what_robosuite_says_of_the_state(task: str) -> None:
+    simulator, obs = moved(task)
+    theirs = simulator.env._get_observations(force_update=True)
+    data = simulator.env.sim.data
+    hand = Rotation.from_quat(theirs["robot0_eef_quat_site"])
+    position = theirs["robot0_eef_pos"]
+    np.testing.assert_array_equal(obs[:3], position)
+    np.testing.assert_allclose(obs[3:9], columns(hand.as_matrix()), atol=1e-6)  # robosuite's quaternion is float32
+    kind = SUITE.task(task).env
+    if kind == "Door":
+        thing, turned = theirs["handle_pos"], data.site_xmat[simulator.env.door_handle_site_id].reshape(3, 3)
+        np.testing.assert_array_equal(obs[42:44], np.ravel([theirs["hinge_qpos"], theirs["handle_qpos"]]))
+    else:
+        name = "cube" if kind == "Lift" else "cubeA"
+        thing, turned = theirs[f"{name}_pos"], Rotation.from_quat(theirs[f"{name}_quat"]).as_matrix()
+        np.testing.assert_array_equal(obs[42:44], 0.0)
+    np.testing.assert_array_equal(obs[13:16], thing)
+    np.testing.assert_allclose(obs[16:22], columns(turned), atol=1e-6)
+    matrix = np.column_stack([obs[3:6], obs[6:9], np.cross(obs[3:6], obs[6:9])])
+    np.testing.assert_allclose(obs[22:25], matrix.T @ (thing - position), atol=1e-12)
+    np.testing.assert_allclose(obs[25:31], columns(matrix.T @ turned), atol=1e-6)
+    goal = obs[33:36]
+    if kind == "Lift":
+        np.testing.assert_allclose(goal, [thing[0], thing[1], 0.84], atol=1e-12)
+    elif kind == "Stack":
+        np.testing.assert_allclose(goal, theirs["cubeB_pos"] + [0, 0, 0.045], atol=1e-12)
+    np.testing.assert_allclose(obs[36:39], matrix.T @ (goal - position), atol=1e-12)
+    np.testing.assert_allclose(obs[39:42], goal - thing, atol=1e-12)
+    gap = [
+        np.mean(
+            [data.get_geom_xpos(name) for name in simulator.env.robots[0].gripper["right"].important_geoms[side]], 0
+        )
+        for side in ("left_fingerpad", "right_fingerpad")
+    ]
+    np.testing.assert_allclose(obs[44], np.linalg.norm(gap[0] - gap[1]), atol=1e-12)
+    assert obs.shape == (SUITE.policy.obs_dim,)
+
+
+@every_task
+def test_the_velocity_is_jacobian_times_joint_velocity(task: str) -> None:
+    simulator, _ = moved(task)
+    simulator.env.sim.forward()  # positions of bodies are 2 ms older than velocities of joints before it
+    site = simulator.env.robots[0].gripper["right"].important_sites["grip_site"]
+    velocity = simulator.env.sim.data.get_site_xvelp(site)
+    assert np.linalg.norm(velocity) > 0.01
+    np.testing.assert_allclose(simulator._observe()[9:12], velocity, atol=1e-12)
+
+
+def test_the_velocity_is_the_change_of_the_position() -> None:
+    """Between two observations 50 ms apart, of a steady motion."""
+    simulator = stock("lift-panda")
+    obs = simulator.reset(SUITE.layouts("lift-panda", "train")[0])
+    seen = [obs]
+    for _ in range(8):
+        seen.append(simulator.step(np.array([0.5, 0, 0, 0, 0, 0, 0]))[0])
+    change = (seen[-1][:3] - seen[-2][:3]) * 20
+    between = (seen[-1][9:12] + seen[-2][9:12]) / 2
+    assert np.linalg.norm(change) > 0.1
+    np.testing.assert_allclose(between, change, atol=0.02)
+
+
+def test_a_cube_turned_by_a_quarter_looks_the_same_in_entries_31_and_32() -> None:
+    simulator, layout = stock("lift-panda"), SUITE.layouts("lift-panda", "train")[0].copy()
+    found = []
+    for angle in (0.3, 0.3 + np.pi / 2, 0.3 + np.pi, 0.3 + np.pi / 4):
+        layout[10:] = np.cos(angle / 2), 0, 0, np.sin(angle / 2)
+        found.append(simulator.reset(layout)[31:33])
+    np.testing.assert_allclose(found[1:3], [found[0]] * 2, atol=1e-12)
+    np.testing.assert_allclose(found[3], -found[0], atol=1e-12)
+    assert np.linalg.norm(found[0]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_doors_goal_is_where_its_handle_is_when_it_stands_open() -> None:
+    simulator = stock("door-sawyer")
+    layout = SUITE.layouts("door-sawyer", "train")[0]
+    goal = simulator.reset(layout)[33:36]
+    data, env = simulator.env.sim.data, simulator.env
+    data.qpos[env.hinge_qpos_addr] = 0.3
+    env.sim.forward()
+    np.testing.assert_allclose(data.site_xpos[env.door_handle_site_id], goal, atol=1e-9)
+    assert not env._check_success()
+    data.qpos[env.hinge_qpos_addr] = 0.3001
+    assert env._check_success()
+
+
+@pytest.mark.parametrize("arm", ["Panda", *(pytest.param(arm, marks=pytest.mark.heavy) for arm in ARMS[1:])])
+def test_the_gripper_opens_to_1_and_closes_to_0(arm: str) -> None:
+    simulator = stock(f"lift-{arm.lower()}")
+    simulator.reset(SUITE.layouts(f"lift-{arm.lower()}", "train")[0])
+    for command, wanted in ((-1.0, 1.0), (1.0, 0.0)):
+        for _ in range(230 if arm == "Jaco" else 40):  # Jaco's fingers take a hundredth of their way a step
+            obs, _ = simulator.step(np.array([0, 0, 0, 0, 0, 0, command]))
+        assert obs[12] == pytest.approx(wanted, abs=0.12), command
+        assert 0.0 <= obs[44] < 0.2
+
+
+@every_task
+def test_a_layout_is_put_exactly_and_nothing_else_matters(task: str) -> None:
+    simulator, layouts = stock(task), SUITE.layouts(task, "test")
+    n = len(simulator.start)
+    first = simulator.reset(layouts[3])
+    robot, data = simulator.env.robots[0], simulator.env.sim.data
+    np.testing.assert_array_equal(data.qpos[robot._ref_joint_pos_indexes], layouts[3][:n])
+    poses = layouts[3][n:].reshape(-1, POSE)
+    for thing, pose in zip(simulator.sampler.mujoco_objects, poses, strict=True):
+        body = simulator.env.sim.model.body_name2id(thing.root_body)
+        np.testing.assert_array_equal(data.body_xpos[body], pose[:3])
+        np.testing.assert_allclose(data.body_xquat[body], pose[3:], atol=1e-15)
+    after = [first, *(simulator.step(action)[0] for action in np.random.default_rng(1).uniform(-1, 1, (3, 7)))]
+    simulator.reset(layouts[4])
+    simulator.step(np.ones(7))
+    np.random.seed(3)  # noqa: NPY002 - it must not matter
+    again = [simulator.reset(layouts[3])]
+    again += [simulator.step(action)[0] for action in np.random.default_rng(1).uniform(-1, 1, (3, 7))]
+    assert np.array(again).tobytes() == np.array(after).tobytes()
+
+
+@every_task
+def test_layouts_are_drawn_again_with_the_same_bytes(task: str) -> None:
+    for layout_set in LAYOUT_SETS:
+        drawn = ours.draw_layouts(SUITE.task(task), layout_set, 2)
+        assert drawn.tobytes() == SUITE.layouts(task, layout_set)[:2].tobytes()
+
+
+def test_layouts_are_as_robosuite_draws_its_resets() -> None:
+    """Objects within robosuite's own ranges, and joints with its noise; alike for all arms but for the joints."""
+    for kind, (low, high) in {"lift": (-0.03, 0.03), "stack": (-0.08, 0.08), "door": (-0.36, -0.34)}.items():
+        layouts = SUITE.layouts(f"{kind}-panda", "test")
+        places = layouts[:, 7:].reshape(len(layouts), -1, POSE)[:, :, 1]
+        assert low <= places.min() < places.max() <= high
+        assert np.ptp(places) > 0.8 * (high - low)
+        noise = layouts[:, :7] - stock("lift-panda").start
+        assert np.std(noise) == pytest.approx(0.02, rel=0.1)
+        for arm in ARMS[1:]:
+            other = SUITE.layouts(f"{kind}-{arm.lower()}", "test")
+            n = 6 if arm == "UR5e" else 7
+            np.testing.assert_array_equal(other[:, n:], layouts[:, 7:])
+
+
+def test_an_env_that_resets_itself_starts_among_our_layouts() -> None:
+    """robosuite's own reset with its own seed draws joints and cubes from the ranges that the layouts have."""
+    env = ours.stock.make("Lift", "Panda")
+    layouts = SUITE.layouts("lift-panda", "train")
+    for _ in range(5):
+        env.reset()
+        joints = env.sim.data.qpos[env.robots[0]._ref_joint_pos_indexes]
+        cube = env.sim.data.get_joint_qpos(env.cube.joints[0])
+        assert np.abs(joints - stock("lift-panda").start).max() < 0.1
+        assert layouts[:, 9].min() == pytest.approx(cube[2], abs=1e-12), "the height is always the same"
+
+
+def test_sawyer_turns_in_its_base() -> None:
+    simulator = stock("door-sawyer")
+    obs = simulator.reset(SUITE.layouts("door-sawyer", "train")[0])
+    start = obs[1]
+    for _ in range(20):
+        obs, _ = simulator.step(np.array([0, 1.0, 0, 0, 0, 0, 0]))
+    assert obs[1] - start > 0.1, "robosuite's own moves by a millimetre a step"
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "message"),
+    [
+        ("Lift", {"arm": "Pandas"}, r"no arm 'Pandas' here, only Panda, .*Did you mean 'Panda'\?"),
+        ("Lift", {}, r"need options = { arm = \.\.\. }"),
+        ("Lift", {"arm": "Panda", "speed": 2}, r"and nothing else"),
+        ("Lfit", {"arm": "Panda"}, r"env 'Lfit' is none of Lift, Door, Stack\. Did you mean 'Lift'\?"),
+    ],
+)
+def test_what_robosuite_has_not_is_named(env: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SuiteError, match=message) as error:
+        ours.open_task(Task("mine", env, options))
+    assert "\n" not in str(error.value)
+
+
+def test_a_layout_of_another_arm_or_task_is_refused() -> None:
+    simulator = stock("lift-panda")
+    for other, message in (
+        ("stack-panda", "has 14 numbers, not 21"),
+        ("lift-ur5e", "has 14 numbers, not 13"),
+        ("lift-sawyer", "begins with Panda's initial joint positions"),
+    ):
+        with pytest.raises(SuiteError, match=message) as error:
+            simulator.reset(SUITE.layouts(other, "test")[0])
+        assert "\n" not in str(error.value)
+
+
+def test_a_missing_controller_config_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from maa_bench.simulators.robosuite import upstream
+
+    def gone(**_: Any) -> None:
+        raise FileNotFoundError("osc_pose.json")
+
+    monkeypatch.setattr(upstream.ROBOSUITE.controllers, "load_part_controller_config", gone)
+    with pytest.raises(SuiteError, match="controller config OSC_POSE cannot be read"):
+        upstream.controller()
+
+
+def scaled_by_hand(dynamics: Dynamics) -> StockTask:
+    """A stock environment whose fresh model is scaled as MuJoCo's manual says, without this package's code for it."""
+    simulator = StockTask(SUITE.task("lift-panda"))
+    model = simulator.env.sim.model._model
+    model.body_mass *= dynamics.mass
+    model.body_inertia *= dynamics.mass
+    model.geom_friction *= dynamics.friction
+    model.dof_frictionloss *= dynamics.friction
+    model.dof_damping *= dynamics.damping
+    fingers = [i for i in range(model.nu) if "gripper" in mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, i)]
+    assert len(fingers) == 2
+    model.actuator_gainprm[fingers] *= dynamics.gain
+    model.actuator_biasprm[fingers] *= dynamics.gain
+    part = simulator.env.robots[0].composite_controller_config["body_parts"]["right"]
+    part["output_max"] = [x * dynamics.gain for x in (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)]
+    part["output_min"] = [-x for x in part["output_max"]]
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return simulator
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "dynamics", [Dynamics(1.7, 0.4, 3.1, 1.3), *(Dynamics(**{name: 2.0}) for name in SETTINGS)], ids=str
+)
+def test_perturbed_dynamics_are_those_of_a_model_scaled_by_hand(dynamics: Dynamics) -> None:
+    layout, simulator = SUITE.layouts("lift-panda", "train")[0], stock("lift-panda")
+    actions = np.random.default_rng(2).uniform(-1, 1, (10, 7))
+
+    def run(task: StockTask) -> bytes:
+        return np.array([task.reset(layout), *(task.step(action)[0] for action in actions)]).tobytes()
+
+    plain = run(simulator)
+    simulator.set_dynamics(dynamics)
+    try:
+        found = run(simulator)
+    finally:
+        simulator.set_dynamics(NOMINAL)
+    assert found == run(scaled_by_hand(dynamics)) != plain
+    assert run(simulator) == plain
+
+
+SILENT = """
+import os
+from maa_bench.simulators import simulator_of
+from maa_bench.suite import load_suite
+suite = load_suite("robosuite-v1")
+simulator = simulator_of(suite).open_stock(suite.task("lift-panda"))
+simulator.reset(suite.layouts("lift-panda", "test")[0])
+assert os.environ.get("MUJOCO_GL") == os.environ.get("WANTED"), os.environ.get("MUJOCO_GL")
+"""
+
+
+@pytest.mark.parametrize("backend", [None, "osmesa"])
+def test_robosuite_says_nothing_and_leaves_the_environment_alone(backend: str | None, tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "WANTED", "DISPLAY")}
+    if backend:
+        environment |= {"MUJOCO_GL": backend, "WANTED": backend}
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") or (backend and "osmesa" in done.stderr.lower())
+
+
+def test_the_suite_checks_versions() -> None:
+    assert simulator_of(SUITE).versions() == {"mujoco": "3.3.0", "robosuite": "1.5.2"}
