@@ -48,7 +48,7 @@ def fresh_python(code: str, *options: str) -> list[str]:
 def test_all_ids_are_there_and_no_simulator_was_imported(imports: str) -> None:
     ids, heavy, loader, finders = fresh_python(imports + REPORT)
     assert ids == str(IDS)
-    assert len(IDS) == 80
+    assert len(IDS) == 98
     assert heavy == "[]"
     assert loader == "True SourceFileLoader", "gymnasium's own loader must be back in its place"
     assert finders == "[]"

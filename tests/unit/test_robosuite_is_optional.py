@@ -40,9 +40,10 @@ def test_a_missing_system_library_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     def load(name: str) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory", name="cv2")
 
+    suite = load_suite("robosuite-v1")
     monkeypatch.setattr("importlib.import_module", load)
     with pytest.raises(SuiteError, match=r"libGL\.so\.1: cannot open .*: apt-get install libgl1"):
-        simulator_of(load_suite("robosuite-v1"))
+        simulator_of(suite)
 
 
 @pytest.mark.usefixtures("without_robosuite")

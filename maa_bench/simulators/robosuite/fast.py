@@ -90,11 +90,12 @@ class FastTask(StockTask):
         action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
         mujoco.mj_step1(self.model, self.data)
         controller = self._robot.part_controllers[self._robot.arms[0]]
-        # robosuite's controller reads the state when it is made, in a reset, and not again in the first substep: in
-        # between the fingers were set, and with them the mass matrix.
+        # robosuite's controller reads the state when it is made, in a reset, and not again in the first substep. In
+        # between the fingers were set: they change the mass matrix, and the last bits of the Jacobians.
         held = int(self._steps == 1)
         if held:
-            memory.mass[:] = controller.mass_matrix
+            for array, name in memory.held:
+                array[:] = getattr(controller, name)
         delta = controller.scale_action(action[:6])
         goal_pos = memory.ref_pos + delta[:3]
         goal_ori = np.dot(quat2mat(axisangle2quat(delta[3:])), memory.ref_mat)

@@ -119,7 +119,7 @@ def _controller(
         inverses: 6 x 6 and 3 x 3: product (row by row), copy (column by column), s, vt, inverse (column by column).
         status: (4,) return value of LAPACK, rank, and what is not used here.
         torques: (n,).
-        held: 1 if the mass matrix is not that of the state, but what is in `square`.
+        held: 1 if the arm's mass matrix and Jacobians are not those of the state, but what is in `square` and `wide`.
     """
     n = len(start)
     jac_p, jac_r, base_p, base_r = jacobians
@@ -130,12 +130,12 @@ def _controller(
     call(at[3], (at[5], at[6], at[11], at[12], at[8]))
     velocity, base_velocity = np.dot(jac_p, qvel), np.dot(base_p, qvel)
     turning, base_turning = np.dot(jac_r, qvel), np.dot(base_r, qvel)
-    for j in range(n):
-        column = index[1, j]
-        for i in range(3):
-            jac_pos[i, j] = jac[i, j] = jac_p[i, column]
-            jac_ori[i, j] = jac[3 + i, j] = jac_r[i, column]
     if held == 0:
+        for j in range(n):
+            column = index[1, j]
+            for i in range(3):
+                jac_pos[i, j] = jac[i, j] = jac_p[i, column]
+                jac_ori[i, j] = jac[3 + i, j] = jac_r[i, column]
         call(at[4], (at[5], at[13], at[14]))
         for i in range(n):
             for j in range(n):

@@ -49,7 +49,7 @@ class Memory:
 
     Attributes:
         at: the first argument of `control_step`; head: those before the goals; tail: those between `held` and `trace`.
-        mass: the arm's mass matrix (n, n) of the last substep.
+        held: what the first substep after a reset takes from the controller: pairs of an array and its name there.
     """
 
     def __init__(self, env: Any) -> None:
@@ -66,7 +66,6 @@ class Memory:
         jacobians = tuple(np.zeros((3, nv)) for _ in range(4))
         full = np.zeros((nv, nv))
         mass, inverse = np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
-        self.mass: Float64 = mass
         status = np.zeros(4, np.int32)
         at_6, inverses_6 = self._svd(6, status)
         # The two 3 x 3 inverses share all memory but that of their results.
@@ -90,6 +89,8 @@ class Memory:
         limits = np.ascontiguousarray(model.actuator_ctrlrange[motors].T)
         self.head = (self.at, at_6, np.stack([at_3, at_other]), index, gains, limits)
         wide = tuple(np.zeros(shape) for shape in ((6, n), (3, n), (3, n), (6, n), (3, n), (n, 6), (n, 6)))
+        names = "mass_matrix", "J_full", "J_pos", "J_ori"
+        self.held: list[tuple[Float64, str]] = list(zip((mass, *wide[:3]), names, strict=True))
         self.tail = (
             self.substeps, data.qpos, data.qvel, data.qfrc_bias, data.ctrl, data.site_xpos[site], data.site_xmat[site],
             jacobians, full, (mass, inverse, np.zeros((n, n))), wide, (*inverses_6, *inverses_3, other), status,

@@ -37,11 +37,11 @@ def _imported() -> Any:
     It sets MUJOCO_GL for the whole process and keeps compiled functions beside its own files: here the first is taken
     back, and compiled functions go beside ours.
     """
-    import numba
+    from numba import config as numba_config
 
     logging.getLogger("robosuite_logs").addFilter(_is_news)
     backend = os.environ.get("MUJOCO_GL")
-    config: Any = numba.config
+    config: Any = numba_config
     before, folder = config.CACHE_DIR, cache_folder()
     if folder is not None:
         config.CACHE_DIR = str(Path(folder).parent / "robosuite")
