@@ -26,8 +26,8 @@ Orientations are two columns of a matrix because no three or four numbers are co
 al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019): the quaternion of a gripper that
 points down has a scalar part near 0, where its sign flips. A cube looks the same after a quarter of a turn; so do
 entries 31 and 32, which have no jump where the nearest pair of faces changes. They are the real and imaginary part of
-(x + iy)^4 for the object's first axis (x, y, z) in the end effector's frame: their length falls below 1, continuously,
-as that axis leaves the plane of the fingers.
+(x + iy)^4, the mean of the object's first two axes (x, y, z) in the end effector's frame: their length falls below 1,
+continuously, as those axes leave the plane of the fingers.
 
 As in robosuite's own observables, everything that depends on positions of bodies is 2 ms old (`mj_step1` of the last
 substep), while joint angles are those after it.
@@ -132,9 +132,12 @@ def observe(
                 + eef_mat[3 + i] * object_mat[3 + column]
                 + eef_mat[6 + i] * object_mat[6 + column]
             )
-    c, s = out[25], out[26]
-    c, s = c * c - s * s, 2.0 * c * s
-    out[31], out[32] = c * c - s * s, 2.0 * c * s
+    out[31] = out[32] = 0.0
+    for column in range(2):
+        c, s = out[25 + 3 * column], out[26 + 3 * column]
+        c, s = c * c - s * s, 2.0 * c * s
+        out[31] += 0.5 * (c * c - s * s)
+        out[32] += c * s
     goal = out[33:36]
     if kind == DOOR:
         _turned(object_pos, other, axis, OPEN_ANGLE - qpos[angles[0]], goal)
