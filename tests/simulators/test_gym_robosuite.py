@@ -57,6 +57,7 @@ def test_the_task_passes_the_checker_with_its_pictures(task: str) -> None:
         warnings.simplefilter("error")
         env = make(task, render_mode="rgb_array", width=64, height=48)
         check_env(env.unwrapped)
+        env.reset(options={"layout": 0})
         before = env.unwrapped.render()
         for _ in range(10):
             env.step(np.array([0, 0, 1, 0, 0, 0, 0], np.float32))
