@@ -27,6 +27,8 @@ from maa_bench.stats.resampling import Resampled, generator, mean_of_tasks, resa
 
 SHOWN = 8
 """Groups that a message lists at most."""
+ASKED = ("suite", "split.name", "protocol.name", "protocol.condition")
+"""Settings of a group that have an option of their own."""
 
 
 @dataclass(frozen=True)
@@ -286,9 +288,13 @@ def _spoken(setting: str) -> str:
 
 
 def _told_apart(keys: Sequence[str]) -> str:
-    """The groups, each by what the others have not."""
+    """The groups, each by what the others have not: by what has an option, if that is enough."""
     names = _differing(keys)
-    said = sorted(", ".join(f"{_spoken(name)} {_settings(key)[name]}" for name in names) for key in keys)
+    asked = [name for name in names if name in ASKED]
+    if len({tuple(_settings(key)[name] for name in asked) for key in keys}) == len(keys):
+        names = asked
+    said = [", ".join(f"{_spoken(name)} {_settings(key)[name]}" for name in names) for key in keys]
+    said.sort(key=lambda text: ("condition base" not in text, text))
     more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
     return "; ".join(said[:SHOWN]) + more
 

@@ -32,7 +32,7 @@ app = typer.Typer(
         ("maa-bench run --split unseen", "Make-An-Agent on unseen Meta-World tasks"),
         ("maa-bench list methods", "what can be run"),
         ("maa-bench leaderboard", "a page of all results"),
-        ("maa-bench compare make_an_agent random_seen --split unseen", "is one better than the other?"),
+        ("maa-bench compare make_an_agent random_seen --protocol standard-v1", "is one better than the other?"),
         ("maa-bench new-method my_method", "a package of your own with a method that works"),
     ),
     add_completion=False,

@@ -17,9 +17,9 @@ def add_to(app: typer.Typer) -> None:
     """Add the verb."""
     app.command(
         epilog=examples(
-            ("maa-bench compare make_an_agent random_seen --split unseen", "the difference, its interval, a verdict"),
-            ("maa-bench compare make_an_agent hypernetwork latent_flow --split seen", "all pairs, p-values by Holm"),
-            ("maa-bench compare make_an_agent prompt_dt --split unseen --metric best_selected --json", "for programs"),
+            ("maa-bench compare make_an_agent random_seen --protocol standard-v1", "difference, interval, verdict"),
+            ("maa-bench compare make_an_agent hypernetwork latent_flow --protocol standard-v1", "all pairs, Holm"),
+            ("maa-bench compare make_an_agent prompt_dt --split seen --metric best_selected --json", "for programs"),
         )
     )(compare)
 

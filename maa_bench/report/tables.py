@@ -30,7 +30,7 @@ LIFT_DEFINITION = (
 )
 LIFT_NOTE = (
     "lift: (method - random_seen) / (expert - random_seen), of mean: 0 is random seen checkpoints, 1 the expert; the "
-    "interval is paired; a method without one has a lift that the data set no bounds to"
+    "interval is paired, and missing where the data allow any"
 )
 IQM = "iqm"
 IQM_DEFINITION = (

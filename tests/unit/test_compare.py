@@ -167,7 +167,7 @@ def test_conditions_of_a_protocol_are_told_apart(compare: Callable[..., Ended], 
             said = {"protocol__name": "noisy-v1", "protocol__condition": f"prompt_noise={noise}" if noise else "base"}
             put(results, method, f"{method}-{noise}", protocol__prompt_noise=noise, **said)
     ended = compare("x", "y", "--protocol", "noisy-v1")
-    refused(ended, "protocol.condition base, protocol.prompt_noise 0.0; protocol.condition prompt_noise=0.1")
+    refused(ended, "or name runs: protocol.condition base; protocol.condition prompt_noise=0.1")
     assert "noisy-v1, base; " in compare("x", "y", "--condition", "base").out
     refused(compare("x", "y", "--condition", "bas"), "none of its 2 records has --condition bas", "prompt_noise=0.1")
 
