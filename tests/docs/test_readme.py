@@ -36,9 +36,10 @@ def test_block_runs(folder: Path, reader_cache: Path, block: Block) -> None:
 def test_every_metric_and_public_name_of_the_readme_exists() -> None:
     import maa_bench
     from maa_bench.metrics import METRICS
+    from maa_bench.report.tables import IQM, LIFT
 
     table = README.partition("## What is measured")[2].partition("A success is")[0]
-    assert set(re.findall(r"`(\w+)`", table)) == set(METRICS)
+    assert set(re.findall(r"`(\w+)`", table)) == {*METRICS, LIFT, IQM}
     public = README.partition("The public names")[2].partition("\n\n")[0]
     names = re.findall(r"`(\w+)`", public)
     assert names
