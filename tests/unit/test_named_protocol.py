@@ -74,6 +74,7 @@ def test_the_numbers_of_released_protocols() -> None:
     assert {name: of(name) for name in list_protocols()} == {
         "quick-v1": (16, 16, 8, 4, 1),
         "standard-v1": (50, 16, 10, 5, 4),
+        "compact-v1": (50, 8, 6, 2, 4),
         "few-shot-v1": (50, 8, 6, 2, 1),
         "noisy-v1": (16, 8, 6, 2, 1),
         "prompt-quality-v1": (8, 8, 6, 2, 1),
