@@ -21,9 +21,10 @@ from maa_bench.simulators import metaworld as ours
 from maa_bench.simulators import step_until_success
 from maa_bench.simulators.metaworld.fast import FastTask
 from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
-from maa_bench.simulators.metaworld.resets import ResetState, libmujoco
+from maa_bench.simulators.metaworld.resets import ResetState
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
+from maa_bench.simulators.mujoco_calls import libmujoco
 
 pytestmark = [
     pytest.mark.simulator,
