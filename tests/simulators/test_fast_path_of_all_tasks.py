@@ -14,7 +14,8 @@ import pytest
 
 pytest.importorskip("metaworld")
 
-from stock_and_fast import NEW, SUITE, assert_same, fast, mostly_heavy, stock, untrained
+from stock_and_fast import NEW, SUITE, assert_same, fast, stock, untrained
+from tiers import mostly_heavy
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import metaworld as ours

@@ -13,6 +13,9 @@ from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
 
+CONTROL_HZ = 80
+"""A control step is five physics steps of 2.5 ms."""
+
 
 def open_task(task: Task) -> StockTask:
     """The task's environment, made once and reset many times; by the fast path where there is one."""
