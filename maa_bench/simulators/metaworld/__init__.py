@@ -27,6 +27,11 @@ def has_fast_path(task: Task) -> bool:
     return task.env in FAST_TASKS and same_arithmetic()
 
 
+def open_stock(task: Task) -> StockTask:
+    """The task by Meta-World's own `step`."""
+    return StockTask(task)
+
+
 _LAYOUT_SEEDS = {"train": 42, "select": 43, "test": 44}
 
 
