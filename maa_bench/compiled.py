@@ -23,11 +23,12 @@ SOURCES = (
     "simulators/metaworld/kernel.py",
     "simulators/metaworld/physics.py",
     "simulators/metaworld/success.py",
+    "simulators/mujoco_calls.py",
     "simulators/robosuite/kernel.py",
     "simulators/robosuite/observation.py",
     "simulators/robosuite/products.py",
 )
-"""Every file with a compiled function (a test sees to it), below this one's folder."""
+"""Every file with a function that is compiled (a test sees to it), below this one's folder."""
 
 
 def njit(function: Callable[..., Any]) -> Any:

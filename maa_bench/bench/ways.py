@@ -76,10 +76,6 @@ def _lap(work: Work, roll: Any) -> Lap:
 
 def stock_simulator(suite: Suite, task: str) -> TaskSimulator:
     """The task without a fast path."""
-    if suite.simulator == "metaworld":
-        from maa_bench.simulators.metaworld.stock import StockTask
-
-        return StockTask(suite.task(task))
     simulator = simulator_of(suite)
     opened: TaskSimulator = getattr(simulator, "open_stock", simulator.open_task)(suite.task(task))
     return opened

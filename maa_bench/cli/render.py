@@ -158,7 +158,8 @@ def _describe(video: Video, look: Look) -> str:
         none = first.broke_off or f"no success in {first.horizon} steps"
         end = f"success at step {first.first_success}" if first.first_success > 0 else none
         text = f"candidate {first.candidate}, test layout {first.layout}, {end}"
-    return f"{text}; {video.every * look.fps} steps a second"
+    pace = "real time" if video.speed == 1 else f"{video.speed:.2g} of real time"
+    return f"{text}; {video.every * look.fps} steps a second ({pace})"
 
 
 def _no_episode(cell: FinishedCell, kind: str) -> str:
@@ -180,6 +181,7 @@ def _report(cell: FinishedCell, videos: list[Video], missing: list[str], look: L
                 "frames": video.frames,
                 "fps": look.fps,
                 "steps_per_frame": video.every,
+                "speed": video.speed,
                 "episodes": [
                     {
                         "candidate": e.candidate,

@@ -163,7 +163,13 @@ class TaskSimulator(Protocol):
 
 
 class Simulator(Protocol):
-    """What a simulator module offers."""
+    """What a simulator module offers.
+
+    Attributes:
+        CONTROL_HZ: control steps in a second of simulated time, so that videos can play in real time.
+    """
+
+    CONTROL_HZ: int
 
     def open_task(self, task: Task) -> TaskSimulator:
         """The task, made once and reset many times."""

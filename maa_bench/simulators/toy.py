@@ -27,6 +27,9 @@ from maa_bench.simulators import (
 from maa_bench.simulators.dynamics import Dynamics
 from maa_bench.suite import LAYOUT_SETS, Task
 
+CONTROL_HZ = 20
+"""The toy keeps no time of its own: so many steps move the mass as far as its velocity says."""
+
 SPEED = 0.05
 RADIUS = 0.1
 GAIN = 4.0

@@ -21,7 +21,8 @@ KINDS = ("success", "failure", "grid")
 ALL = "all"
 
 MOVING_SECONDS = 5
-"""A longer episode is shown by every second step, every third, ...: a video stays short."""
+"""A longer episode is shown by every second step, every third, ...: a video stays short, but is not faster than real
+time."""
 
 HOLD_SECONDS = 1
 """How long the last picture stays."""
@@ -69,6 +70,7 @@ class Video:
         file: where it lies.
         episodes: what it shows.
         every: one frame stands for so many steps.
+        speed: 1 in real time, less if it is slower.
         frames: number of frames, the held ones included.
     """
 
@@ -76,6 +78,7 @@ class Video:
     file: Path
     episodes: tuple[Episode, ...]
     every: int
+    speed: float
     frames: int
 
 
@@ -118,7 +121,8 @@ def render(cell: FinishedCell, wanted: Sequence[str], look: Look, out: Path, pro
     simulators[0].reset(cell.start(0).layout)
     simulators[0].frame(look.width, look.height)
     _check_writable(out)
-    return [_write(cell, kind, episodes, simulators, look, out, progress) for kind, episodes in shown.items()]
+    hz = module.CONTROL_HZ
+    return [_write(cell, kind, episodes, simulators, hz, look, out, progress) for kind, episodes in shown.items()]
 
 
 def _write(
@@ -126,11 +130,13 @@ def _write(
     kind: str,
     episodes: list[Episode],
     simulators: list[TaskSimulator],
+    hz: int,
     look: Look,
     out: Path,
     progress: Progress,
 ) -> Video:
-    every = math.ceil(max(e.steps for e in episodes) / (MOVING_SECONDS * look.fps))
+    short = math.ceil(max(e.steps for e in episodes) / (MOVING_SECONDS * look.fps))
+    every = min(short, max(1, hz // look.fps))
     most = 1 + max(math.ceil(e.steps / every) for e in episodes)
     where = f"candidate{episodes[0].candidate}" if kind != "grid" else f"candidates0-{len(episodes) - 1}"
     seed = cell.plan.base_seed
@@ -147,7 +153,7 @@ def _write(
         moving = stage.done
         stage.update(moving, moving)  # fewer than expected where episodes broke off
     write_bytes(out / name, data)
-    return Video(kind, out / name, tuple(episodes), every, moving + held)
+    return Video(kind, out / name, tuple(episodes), every, every * look.fps / hz, moving + held)
 
 
 def _pictures(layout: Frame, parts: Sequence[Iterator[View]], held: int, stage: Stage) -> Iterator[Pixels]:

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pytest
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.policy import initial_params
@@ -22,11 +21,6 @@ OLD = tuple(load_suite("metaworld-v1").tasks)
 """The 18 tasks of metaworld-v1."""
 
 NEW = tuple(task for task in SUITE.tasks if task not in OLD)
-
-
-def mostly_heavy(quick: tuple[str, ...], tasks: tuple[str, ...]) -> list[Any]:
-    """For `parametrize`: all of the tasks, of which only a few are in the default tier."""
-    return [task if task in quick else pytest.param(task, marks=pytest.mark.heavy) for task in tasks]
 
 
 @cache

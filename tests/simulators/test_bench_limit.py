@@ -21,8 +21,9 @@ from maa_bench.execution.local import LocalExecutor
 from maa_bench.policy import act
 from maa_bench.simulators import simulator_of
 from maa_bench.simulators.metaworld.naive import NaiveLoop, torch_policy
-from maa_bench.simulators.metaworld.physics import Recording, Replay, ReplayMismatchError, reset_times
+from maa_bench.simulators.metaworld.physics import ActedRecording, Replay, reset_times
 from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.replay import ReplayMismatchError
 
 pytestmark = [pytest.mark.simulator, pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")]
 
@@ -36,7 +37,7 @@ def work(task: str, policies: int = 2) -> Work:
 
 
 @cache
-def recorded(task: str, policy: int) -> tuple[Replay, Recording]:
+def recorded(task: str, policy: int) -> tuple[Replay, ActedRecording]:
     replay, some = Replay(StockTask(SUITE.task(task))), work(task)
     return replay, replay.record(some.packed[policy], some.layouts[0], HORIZON)
 
@@ -47,8 +48,8 @@ def test_the_inputs_of_an_episode_are_its_physics(task: str, policy: int) -> Non
     """Replayed by MuJoCo's own Python binding, and by the compiled loop, which checks itself."""
     replay, recording = recorded(task, policy)
     model = replay.stock.env.model
-    data = copy.copy(recording.data)
-    model.body_pos[:], model.site_pos[:] = recording.body_pos, recording.site_pos
+    data = copy.copy(recording.start.data)
+    recording.start.restore(model, replay.stock.env.data)
     for row in recording.inputs:
         data.mocap_pos[0], data.mocap_quat[0], data.ctrl[:] = row[:3], row[3:7], row[7:]
         mujoco.mj_step(model, data, nstep=5)

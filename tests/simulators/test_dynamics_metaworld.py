@@ -12,7 +12,7 @@ from maa_bench.suite import load_suite
 pytest.importorskip("metaworld")
 
 import mujoco
-from stock_and_fast import mostly_heavy
+from tiers import mostly_heavy
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.policy import initial_params

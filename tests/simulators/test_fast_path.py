@@ -16,7 +16,8 @@ import torch
 pytest.importorskip("metaworld")
 
 from stock_and_fast import OLD as TASKS
-from stock_and_fast import SUITE, assert_same, fast, mostly_heavy, stock, untrained
+from stock_and_fast import SUITE, assert_same, fast, stock, untrained
+from tiers import mostly_heavy
 
 from maa_bench.dataset.experts import ExpertConfig, demonstrations, expert_episodes
 from maa_bench.dataset.producers.distill import _Learner

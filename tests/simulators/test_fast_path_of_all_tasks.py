@@ -14,16 +14,18 @@ import pytest
 
 pytest.importorskip("metaworld")
 
-from stock_and_fast import NEW, SUITE, assert_same, fast, mostly_heavy, stock, untrained
+from stock_and_fast import NEW, SUITE, assert_same, fast, stock, untrained
+from tiers import mostly_heavy
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import metaworld as ours
 from maa_bench.simulators import step_until_success
 from maa_bench.simulators.metaworld.fast import FastTask
 from maa_bench.simulators.metaworld.kernel import NEEDS_STOCK
-from maa_bench.simulators.metaworld.resets import ResetState, libmujoco
+from maa_bench.simulators.metaworld.resets import ResetState
 from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
+from maa_bench.simulators.mujoco_calls import libmujoco
 
 pytestmark = [
     pytest.mark.simulator,

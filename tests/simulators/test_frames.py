@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from maa_bench import gl
 from maa_bench.cache import Cache, CellResult
 from maa_bench.cli import main
-from maa_bench.errors import DrawingError
 from maa_bench.forward import PackedPolicy
 from maa_bench.plan import make_plan
 from maa_bench.policy import initial_params
@@ -25,7 +23,8 @@ from maa_bench.suite import load_suite
 
 pytest.importorskip("metaworld")
 
-from stock_and_fast import mostly_heavy
+from gym_checks import why_nothing_is_drawn
+from tiers import mostly_heavy
 
 from maa_bench.simulators.metaworld import open_task
 from maa_bench.simulators.metaworld.stock import StockTask
@@ -33,18 +32,9 @@ from maa_bench.simulators.metaworld.stock import StockTask
 SUITE = load_suite("metaworld-v1")
 
 
-def why_not() -> str:
-    """Why nothing can be drawn here; empty if something can."""
-    try:
-        gl.choose()
-    except DrawingError as error:
-        return str(error)
-    return ""
-
-
 @pytest.fixture(autouse=True)
 def _gl() -> None:
-    if reason := why_not():
+    if reason := why_nothing_is_drawn():
         pytest.skip(reason)
 
 

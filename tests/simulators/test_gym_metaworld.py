@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
-from maa_bench import gl
-from maa_bench.errors import DrawingError
 from maa_bench.forward import PackedPolicy
 from maa_bench.gym_ids import env_id
 from maa_bench.policy import initial_params
@@ -20,7 +17,8 @@ from maa_bench.suite import load_suite
 
 metaworld = pytest.importorskip("metaworld")
 
-from stock_and_fast import mostly_heavy  # noqa: E402
+from gym_checks import passes_the_checker, passes_the_checker_with_pictures, plays_in_real_time  # noqa: E402
+from tiers import mostly_heavy  # noqa: E402
 
 from maa_bench.simulators import metaworld as ours  # noqa: E402
 
@@ -37,35 +35,19 @@ def make(task: str, **kwargs: Any) -> gym.Env[Any, Any]:
     return gym.make(env_id("metaworld-v1", task), **kwargs)
 
 
-def why_nothing_is_drawn() -> str:
-    try:
-        gl.choose()
-    except DrawingError as error:
-        return str(error)
-    return ""
-
-
 @every_task
 def test_the_task_passes_gymnasiums_checker_without_a_warning(task: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        env = make(task)
-        check_env(env.unwrapped, skip_render_check=True)
-        env.close()
+    passes_the_checker(partial(make, task))
 
 
 @pytest.mark.parametrize("task", mostly_heavy(FEW[:1], tuple(SUITE.tasks)))
 def test_the_task_passes_the_checker_with_its_pictures(task: str) -> None:
-    if reason := why_nothing_is_drawn():
-        pytest.skip(reason)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        env = make(task, render_mode="rgb_array", width=64, height=48)
-        check_env(env.unwrapped)
-        frame = env.unwrapped.render()
-        env.close()
-    assert isinstance(frame, np.ndarray)
-    assert frame.shape == (48, 64, 3)
+    passes_the_checker_with_pictures(partial(make, task))
+
+
+def test_frames_play_in_real_time() -> None:
+    env = make("reach")
+    plays_in_real_time(env, env.unwrapped._simulator.env.data)  # type: ignore[attr-defined]
 
 
 def an_action(kind: str, expert: Any, obs: Any, step: int, held: Any, rng: np.random.Generator) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
-from maa_bench import gl
-from maa_bench.errors import DrawingError
 from maa_bench.gym_ids import env_id
 from maa_bench.suite import load_suite
 
 pytest.importorskip("robosuite")
+
+from gym_checks import passes_the_checker, passes_the_checker_with_pictures, plays_in_real_time
+from tiers import mostly_heavy
 
 from maa_bench.simulators.robosuite.stock import StockTask
 
@@ -23,51 +23,26 @@ pytestmark = [pytest.mark.simulator]
 
 SUITE = load_suite("robosuite-v1")
 QUICK = ("lift-panda", "door-sawyer")
-every_task = pytest.mark.parametrize(
-    "task", [t if t in QUICK else pytest.param(t, marks=pytest.mark.heavy) for t in SUITE.tasks]
-)
+every_task = pytest.mark.parametrize("task", mostly_heavy(QUICK, tuple(SUITE.tasks)))
 
 
 def make(task: str, **kwargs: Any) -> gym.Env[Any, Any]:
     return gym.make(env_id("robosuite-v1", task), **kwargs)
 
 
-def why_nothing_is_drawn() -> str:
-    try:
-        gl.choose()
-    except DrawingError as error:
-        return str(error)
-    return ""
-
-
 @every_task
 def test_the_task_passes_gymnasiums_checker_without_a_warning(task: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        env = make(task)
-        check_env(env.unwrapped, skip_render_check=True)
-        env.close()
+    passes_the_checker(partial(make, task))
 
 
 @every_task
 def test_the_task_passes_the_checker_with_its_pictures(task: str) -> None:
-    if reason := why_nothing_is_drawn():
-        pytest.skip(reason)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        env = make(task, render_mode="rgb_array", width=64, height=48)
-        check_env(env.unwrapped)
-        env.reset(options={"layout": 0})
-        before = env.unwrapped.render()
-        for _ in range(10):
-            env.step(np.array([0, 0, 1, 0, 0, 0, 0], np.float32))
-        after = env.unwrapped.render()
-        env.close()
-    for frame in (before, after):
-        assert isinstance(frame, np.ndarray)
-        assert frame.shape == (48, 64, 3)
-        assert frame.std() > 10, "something is on it"
-    assert np.asarray(before != after).mean() > 0.01, "and it moves as the arm does"
+    passes_the_checker_with_pictures(partial(make, task))
+
+
+def test_frames_play_in_real_time() -> None:
+    env = make("lift-panda")
+    plays_in_real_time(env, env.unwrapped._simulator.data)  # type: ignore[attr-defined]
 
 
 @every_task

@@ -21,6 +21,7 @@ from maa_bench.suite import LAYOUT_SETS, Task, load_suite
 pytest.importorskip("robosuite")
 
 import mujoco
+from tiers import mostly_heavy
 
 from maa_bench.simulators import robosuite as ours
 from maa_bench.simulators.robosuite.stock import POSE, StockTask
@@ -32,9 +33,7 @@ SUITE = load_suite("robosuite-v1")
 QUICK = ("lift-panda", "door-sawyer", "stack-ur5e")
 """Each task once, and arms with seven and with six joints. The others are heavy."""
 
-every_task = pytest.mark.parametrize(
-    "task", [t if t in QUICK else pytest.param(t, marks=pytest.mark.heavy) for t in SUITE.tasks]
-)
+every_task = pytest.mark.parametrize("task", mostly_heavy(QUICK, tuple(SUITE.tasks)))
 
 
 @cache

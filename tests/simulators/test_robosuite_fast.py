@@ -13,6 +13,8 @@ from maa_bench.suite import load_suite
 
 pytest.importorskip("robosuite")
 
+from tiers import mostly_heavy
+
 from maa_bench.bench import mixture
 from maa_bench.bench.limit import Limit
 from maa_bench.bench.ways import Work
@@ -26,9 +28,7 @@ QUICK = ("lift-panda", "stack-ur5e", "door-iiwa")
 """Seven joints, six joints, and a base site that turns; each task once. The others are heavy."""
 
 pytestmark = [pytest.mark.simulator]
-every_task = pytest.mark.parametrize(
-    "task", [t if t in QUICK else pytest.param(t, marks=pytest.mark.heavy) for t in SUITE.tasks]
-)
+every_task = pytest.mark.parametrize("task", mostly_heavy(QUICK, tuple(SUITE.tasks)))
 
 
 @pytest.fixture(autouse=True)

@@ -30,6 +30,16 @@ def test_every_task_passes_gymnasiums_checker_without_a_warning() -> None:
             env.close()
 
 
+def test_videos_of_it_play_in_its_own_time() -> None:
+    """A step moves the mass by its velocity times the time that a frame is shown."""
+    env = TaskEnv("toy-v1", "goal-090", render_mode="rgb_array")
+    before, _ = env.reset(seed=0)
+    after, *_ = env.step(np.ones(2, np.float32))
+    np.testing.assert_allclose((after - before)[:2] * env.metadata["render_fps"], after[2:], rtol=1e-12)
+    assert gym.make_vec(ID, num_envs=2).metadata["render_fps"] == env.metadata["render_fps"]
+    assert "render_fps" not in TaskEnv.metadata, "another suite's environments have another"
+
+
 @pytest.mark.parametrize("layout_set", LAYOUT_SETS)
 def test_a_layout_is_taken_by_its_index(layout_set: str) -> None:
     env = gym.make(ID, layout_set=layout_set)

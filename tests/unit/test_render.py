@@ -23,7 +23,7 @@ from maa_bench.named_protocol import load_protocol
 from maa_bench.plan import make_plan
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.simulators import EpisodeError, simulator_of, step_until_success
+from maa_bench.simulators import EpisodeError, simulator_of, step_until_success, toy
 from maa_bench.video import encode
 from maa_bench.video.cells import find_cell, run_command
 from maa_bench.video.job import HOLD_SECONDS, MOVING_SECONDS, Look, render
@@ -144,6 +144,26 @@ def test_a_long_episode_is_a_short_video(made: Made, capfd: pytest.CaptureFixtur
     assert len(frames(Path(video["file"]))[0]) == 26
 
 
+@pytest.mark.parametrize(
+    ("hz", "fps", "every"),
+    [(20, 20, 1), (10, 10, 1), (80, 10, 2), (12, 4, 3), (4, 4, 1)],
+    ids=["in time", "long, in time", "slower", "in time by every third step", "very long, in time"],
+)
+def test_no_video_is_faster_than_real_time(
+    made: Made, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hz: int, fps: int, every: int
+) -> None:
+    """100 steps of a simulator that makes `hz` a second."""
+    monkeypatch.setattr(toy, "CONTROL_HZ", hz)
+    assert main(made.command("--what", "failure", "--fps", str(fps), "--json")) == 0
+    (video,) = json.loads(capfd.readouterr().out)["videos"]
+    assert video["steps_per_frame"] == every
+    assert video["speed"] == every * fps / hz <= 1
+    pictures, durations = frames(Path(video["file"]))
+    assert len(pictures) == -(-100 // every) + 1
+    shown = sum(durations) / 1000 - HOLD_SECONDS - 1 / fps  # the start, before any step, is a picture, too
+    assert shown == pytest.approx(100 / hz / video["speed"], rel=0.03)
+
+
 def test_the_same_command_gives_the_same_bytes(made: Made) -> None:
     for folder in ("one", "two"):
         assert main(made.command("--out", folder, "--size", "64x64")) == 0
@@ -162,7 +182,9 @@ def test_mp4(made: Made) -> None:
     step = int(Cache(made.folder).load_cell(made.plan.cells[0].key).first_success[1, 3])
     assert imageio_ffmpeg.count_frames_and_secs(one)[0] == step + 1 + 20
     reader = imageio_ffmpeg.read_frames(one)
-    width, height = next(reader)["size"]
+    about = next(reader)
+    width, height = about["size"]
+    assert about["fps"] == toy.CONTROL_HZ, "in real time"
     assert (width % 2, height % 2) == (0, 0)
     pictures = np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]).astype(int)
     assert (pictures[0] != pictures[step]).any()

@@ -13,6 +13,9 @@ from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
 
+CONTROL_HZ = 80
+"""A control step is five physics steps of 2.5 ms."""
+
 
 def open_task(task: Task) -> StockTask:
     """The task's environment, made once and reset many times; by the fast path where there is one."""
@@ -22,6 +25,11 @@ def open_task(task: Task) -> StockTask:
 def has_fast_path(task: Task) -> bool:
     """Whether flat policies run in the compiled loop on this machine, with stock's very bytes."""
     return task.env in FAST_TASKS and same_arithmetic()
+
+
+def open_stock(task: Task) -> StockTask:
+    """The task by Meta-World's own `step`."""
+    return StockTask(task)
 
 
 _LAYOUT_SEEDS = {"train": 42, "select": 43, "test": 44}

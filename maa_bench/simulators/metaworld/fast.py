@@ -17,9 +17,10 @@ from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import STEPS, EpisodeError, Float64, Trajectory
 from maa_bench.simulators.metaworld.kernel import BAD_ACTION, NEEDS_STOCK, UNSTABLE, episode, quaternion_of
 from maa_bench.simulators.metaworld.resets import ResetStates, addresses, make_lean
-from maa_bench.simulators.metaworld.stock import BAD, StockTask
+from maa_bench.simulators.metaworld.stock import StockTask
 from maa_bench.simulators.metaworld.success import CONDITIONS, DISTANCES, POINTS, norm3
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS, Quaternion
+from maa_bench.simulators.mujoco_task import BAD
 from maa_bench.suite import Task
 
 

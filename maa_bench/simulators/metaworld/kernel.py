@@ -8,18 +8,15 @@ what the observation and the success need, in the same order of floating-point o
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from maa_bench.compiled import njit
 from maa_bench.forward import action_row
 from maa_bench.policy import Float32
 from maa_bench.simulators.metaworld.success import UNSURE, YES, norm3, succeeds
+from maa_bench.simulators.mujoco_calls import call
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -35,25 +32,6 @@ BAD_ACTION = -3
 
 UNSTABLE = -4
 """Status of an episode that ended with a step in which the simulation became unstable."""
-
-
-def _call_signature(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
-    """Call the C function at an address with two pointers: void f(const mjModel*, mjData*).
-
-    An address as an argument, unlike a ctypes function as a global, lets numba cache the compiled loop on disk.
-    """
-    signature = types.void(types.intp, types.intp, types.intp)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, cgutils.voidptr_t])
-        target = builder.inttoptr(args[0], pointer.as_pointer())
-        builder.call(target, [builder.inttoptr(a, cgutils.voidptr_t) for a in args[1:]])
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-call: Any = intrinsic(_call_signature)
 
 
 @njit
@@ -241,8 +219,8 @@ def episode(
         ctrl[0] = action[3]
         ctrl[1] = -action[3]
         for _ in range(SUBSTEPS):
-            call(mj[0], mj[2], mj[3])
-        call(mj[1], mj[2], mj[3])
+            call(mj[0], (mj[2], mj[3]))
+        call(mj[1], (mj[2], mj[3]))
         for i in range(len(unstable)):
             if unstable[i] > 0:
                 return UNSTABLE, step

@@ -7,7 +7,6 @@ recorded once with stock, and its inputs are replayed from the same reset state 
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from maa_bench.compiled import njit
 from maa_bench.forward import PackedPolicy, action_row
 from maa_bench.policy import Float32
 from maa_bench.simulators import Float64, Resets, TaskSimulator
-from maa_bench.simulators.metaworld.kernel import SUBSTEPS, Int64, call
-from maa_bench.simulators.metaworld.resets import addresses, libmujoco
+from maa_bench.simulators.metaworld.kernel import SUBSTEPS, Int64
+from maa_bench.simulators.metaworld.resets import addresses
 from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.mujoco_calls import call
+from maa_bench.simulators.replay import Recording, ReplayMismatchError, Start
 from maa_bench.suite import Task
 
 
@@ -39,8 +40,8 @@ def _apply(mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, row: Float64)
 @njit
 def _physics(mj: Int64) -> None:
     for _ in range(SUBSTEPS):
-        call(mj[0], mj[2], mj[3])
-    call(mj[1], mj[2], mj[3])
+        call(mj[0], (mj[2], mj[3]))
+    call(mj[1], (mj[2], mj[3]))
 
 
 @njit
@@ -73,29 +74,15 @@ def _replay_acting(
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One episode as stock runs it.
+class ActedRecording(Recording):
+    """One episode as stock runs it; inputs (steps, 7 + n_controls): mocap position and quaternion, and the controls.
 
     Attributes:
-        data, body_pos, site_pos: the state after the reset.
-        inputs: (steps, 7 + n_controls) float64: mocap position and quaternion and the controls of each control step.
         observations, actions: (steps, 39) and (steps, 4) float32, what the policy saw and did.
-        final_qpos: positions after the last step.
-        first_success: the step of the first success, or -1.
     """
 
-    data: Any
-    body_pos: Float64
-    site_pos: Float64
-    inputs: Float64
     observations: Float32
     actions: Float32
-    final_qpos: Float64
-    first_success: int
-
-
-class ReplayMismatchError(Exception):
-    """A replay did not end where the recorded episode did: what was timed is not that episode."""
 
 
 class Replay:
@@ -112,11 +99,11 @@ class Replay:
         self._mj = addresses(self.stock.env)
         self._controls = data.mocap_pos[0], data.mocap_quat[0], data.ctrl
 
-    def record(self, policy: PackedPolicy, layout: Float64, horizon: int) -> Recording:
+    def record(self, policy: PackedPolicy, layout: Float64, horizon: int) -> ActedRecording:
         """One episode in the plain stock loop, ended at the first success."""
         model, data = self.stock.env.model, self.stock.env.data
         obs = self.stock.reset(layout)
-        start = copy.copy(data), model.body_pos.copy(), model.site_pos.copy()
+        start = Start.of(model, data, ("body_pos", "site_pos"))
         inputs: list[Float64] = []
         observations: list[Float32] = []
         actions: list[Float32] = []
@@ -128,11 +115,12 @@ class Replay:
             inputs.append(np.concatenate(self._controls))
             if success:
                 first = len(inputs)
-        return Recording(*start, np.array(inputs), np.array(observations), np.array(actions), data.qpos.copy(), first)
+        final = data.qpos.copy()
+        return ActedRecording(start, np.array(inputs), final, first, np.array(observations), np.array(actions))
 
     def seconds(
         self,
-        recording: Recording,
+        recording: ActedRecording,
         policy: PackedPolicy | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> float:
@@ -141,10 +129,7 @@ class Replay:
         Raises:
             ReplayMismatchError: it was not the recorded episode.
         """
-        model, data = self.stock.env.model, self.stock.env.data
-        libmujoco().mj_copyData(data._address, model._address, recording.data._address)
-        model.body_pos[:] = recording.body_pos
-        model.site_pos[:] = recording.site_pos
+        recording.start.restore(self.stock.env.model, self.stock.env.data)
         actions = np.zeros_like(recording.actions)
         started = clock()
         if policy is None:
@@ -155,8 +140,7 @@ class Replay:
                 policy.packed, policy.sizes, policy.codes, actions,
             )  # fmt: skip
         seconds = clock() - started
-        if data.qpos.tobytes() != recording.final_qpos.tobytes():
-            raise ReplayMismatchError(f"the replayed physics of {len(recording.inputs)} steps ended elsewhere")
+        recording.check(self.stock.env.data)
         if policy is not None and actions.tobytes() != recording.actions.tobytes():
             raise ReplayMismatchError("the policy is not the recorded one")
         return seconds

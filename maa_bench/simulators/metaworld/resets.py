@@ -5,12 +5,9 @@ A stock reset is 500 physics steps, and a fifth of their time again in Python ar
 
 from __future__ import annotations
 
-import ctypes
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -19,28 +16,16 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from maa_bench.simulators import Float64
 from maa_bench.simulators.dynamics import NOMINAL, Dynamics
+from maa_bench.simulators.mujoco_calls import address_of, libmujoco
 
 KEPT_LAYOUTS = 128
 """Reset states kept a task: all layouts of a suite (125), at about 0.2 MB each."""
 
 
-@cache
-def libmujoco() -> ctypes.CDLL:
-    """The library that the `mujoco` wheel itself uses."""
-    folder = Path(mujoco.__file__).parent
-    path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
-    library = ctypes.CDLL(str(path))
-    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
-    library.mj_copyData.restype = ctypes.c_void_p
-    library.mj_deleteData.argtypes = [ctypes.c_void_p]
-    return library
-
-
 def addresses(env: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(4,) int64: mj_step, mj_forward, and the environment's model and data, for compiled loops."""
-    functions = (getattr(libmujoco(), name) for name in ("mj_step", "mj_forward"))
-    step, forward = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
-    return np.array([step, forward, env.model._address, env.data._address], dtype=np.int64)
+    functions = map(address_of, ("mj_step", "mj_forward"))
+    return np.array([*functions, env.model._address, env.data._address], dtype=np.int64)
 
 
 def make_lean(env: Any) -> None:

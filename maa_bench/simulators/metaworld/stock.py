@@ -9,39 +9,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.policies import ENV_POLICY_MAP
 
 from maa_bench.errors import SuiteError, did_you_mean
-from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import (
-    STEPS,
-    EpisodeError,
-    Float64,
-    Pixels,
-    Trajectory,
-    step_trajectory,
-    step_until_success,
-)
-from maa_bench.simulators.dynamics import Dynamics
-from maa_bench.simulators.metaworld.drawing import Drawing
+from maa_bench.simulators import Float64
 from maa_bench.simulators.metaworld.dynamics import ModelDynamics
+from maa_bench.simulators.mujoco_drawing import View
+from maa_bench.simulators.mujoco_task import MujocoTask, silence
 from maa_bench.suite import Task
 
-BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
-"""The warnings after which MuJoCo resets a simulation to its model's first state: positions, velocities or
-accelerations that are NaN or huge."""
+VIEW = View("corner4", upside_down=True)
+"""By the nearest of Meta-World's cameras that has arm, object and goal of every task in view."""
 POSITION_BOUND = 10.0
 """Metres. Objects have no bounds upstream; they stand on a table or hang on a hinge about a metre from the robot."""
 QUATERNION_BOUND = 1.0 + 1e-9
 """MuJoCo leaves a quaternion as it is while its length is 1 but for rounding, so an entry may pass 1 by as much."""
 
 
-class StockTask:
+class StockTask(MujocoTask):
     """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1].
 
     The reward is Meta-World's own, shaped, between 0 and 10 a step.
@@ -52,10 +41,7 @@ class StockTask:
             raise SuiteError(
                 f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
             )
-        # When a simulation becomes unstable, MuJoCo resets it, says so on standard error and writes MUJOCO_LOG.TXT
-        # into the user's folder; here it is an `EpisodeError`.
-        mujoco.set_mju_user_warning(_ignore)
-        self.reward = 0.0
+        silence()
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()
         # What `set_task` does, minus the pickled Task: the goal becomes visible and the layout frozen.
@@ -64,14 +50,7 @@ class StockTask:
         self.env.__dict__.pop("sawyer_observation_space", None)
         self.env._freeze_rand_vec = True
         self.env._set_task_called = True
-        self._dynamics = ModelDynamics(self.env)
-        self._unstable = self.env.data.warning.number  # a view: counts since the reset, by kind of warning
-        self._steps = 0
-        self._drawing: Drawing | None = None
-
-    def set_dynamics(self, dynamics: Dynamics) -> None:
-        """See `TaskSimulator`; what the factors scale is said in `maa_bench.simulators.metaworld.dynamics`."""
-        self._dynamics.set(dynamics)
+        super().__init__(self.env.model, self.env.data, ModelDynamics(self.env), VIEW)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: the environment's `rand_vec`, (3,) or (6,)."""
@@ -83,16 +62,8 @@ class StockTask:
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One `env.step`: five physics steps of 2.5 ms."""
-        self._steps += 1
-        STEPS.taken += 1
-        try:
+        with self._a_step():
             obs, reward, _, _, info = self.env.step(action)
-        except ValueError:
-            if self._unstable[BAD].any():  # some tasks' rewards choke on what is left of the state
-                raise EpisodeError.of_simulation(self._steps) from None
-            raise
-        if self._unstable[BAD].any():
-            raise EpisodeError.of_simulation(self._steps)
         self.reward = float(reward)
         return obs, bool(info["success"])
 
@@ -114,24 +85,6 @@ class StockTask:
         """The scripted policy that Meta-World ships for this task."""
         policy: Any = ENV_POLICY_MAP[self._env_id]  # typed as the abstract base, though each is a concrete class
         return _Expert(policy())
-
-    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
-        """See `TaskSimulator`."""
-        return step_until_success(self, policy, layout, horizon)
-
-    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
-        """See `TaskSimulator`."""
-        return step_trajectory(self, policy, layout, horizon, after, least)
-
-    def frame(self, width: int, height: int) -> Pixels:
-        """See `TaskSimulator`."""
-        if self._drawing is None:
-            self._drawing = Drawing(self.env.model)
-        return self._drawing.frame(self.env.data, width, height)
-
-
-def _ignore(message: str) -> None:
-    """Say nothing."""
 
 
 class _Expert:

@@ -10,6 +10,7 @@ import numpy as np
 from maa_bench.simulators import Float64
 from maa_bench.simulators.robosuite.fast import FastTask, same_arithmetic
 from maa_bench.simulators.robosuite.stock import StockTask, arm_of
+from maa_bench.simulators.robosuite.upstream import CONTROL_HZ as CONTROL_HZ
 from maa_bench.suite import LAYOUT_SETS, Task
 
 

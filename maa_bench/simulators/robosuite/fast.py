@@ -13,11 +13,11 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from maa_bench.simulators import STEPS, EpisodeError, Float64
+from maa_bench.simulators import Float64
 from maa_bench.simulators.robosuite.kernel import SINGULAR, control_step
 from maa_bench.simulators.robosuite.memory import Memory
 from maa_bench.simulators.robosuite.observation import LIFT_HEIGHT, OPEN_ANGLE
-from maa_bench.simulators.robosuite.stock import BAD, StockTask
+from maa_bench.simulators.robosuite.stock import StockTask
 from maa_bench.suite import Task
 
 
@@ -52,15 +52,12 @@ class FastTask(StockTask):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        env = self.env
         arm = self._robot.arms[0]
-        self.memory = Memory(env)
+        self.memory = Memory(self.env)
         self._gripper = self._robot.gripper[arm]
         self._grip = self._robot.part_controllers[self._robot.get_gripper_name(arm)]
-        self._servos = np.array(self._robot._ref_joint_gripper_actuator_indexes[arm], np.int64)
         self._no_trace = np.zeros((0, self.memory.n_controls))
-        self.model, self.data = env.sim.model._model, env.sim.data._data
-        ends = self.model.actuator_ctrlrange[self._servos]
+        ends = self.model.actuator_ctrlrange[self.memory.servos]
         self._grip_low, self._grip_high = ends[:, 0], ends[:, 1]
         self._grip_middle, self._grip_reach = 0.5 * (ends[:, 1] + ends[:, 0]), 0.5 * (ends[:, 1] - ends[:, 0])
 
@@ -84,30 +81,26 @@ class FastTask(StockTask):
         from robosuite.utils.transform_utils import axisangle2quat, quat2mat
 
         memory = self.memory
-        self._steps += 1
-        STEPS.taken += 1
-        self._reward = None
-        action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
-        mujoco.mj_step1(self.model, self.data)
-        controller = self._robot.part_controllers[self._robot.arms[0]]
-        # robosuite's controller reads the state when it is made, in a reset, and not again in the first substep. In
-        # between the fingers were set: they change the mass matrix, and the last bits of the Jacobians.
-        held = int(self._steps == 1)
-        if held:
-            for array, name in memory.held:
-                array[:] = getattr(controller, name)
-        delta = controller.scale_action(action[:6])
-        goal_pos = memory.ref_pos + delta[:3]
-        goal_ori = np.dot(quat2mat(axisangle2quat(delta[3:])), memory.ref_mat)
-        grip = self._grip.scale_action(self._gripper.format_action(action[6:]))
-        grip = np.clip(self._grip_middle + self._grip_reach * grip, self._grip_low, self._grip_high)
-        ended = control_step(
-            *memory.head, goal_pos, goal_ori, controller.initial_joint, grip, self._servos, held, *memory.tail, trace
-        )
-        if self._unstable[BAD].any():
-            raise EpisodeError.of_simulation(self._steps)
-        if ended == SINGULAR:
-            raise np.linalg.LinAlgError("Matrix is singular to machine precision.")
+        with self._a_step():
+            self._reward = None
+            action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
+            mujoco.mj_step1(self.model, self.data)
+            controller = self._robot.part_controllers[self._robot.arms[0]]
+            # robosuite's controller reads the state when it is made, in a reset, and not again in the first substep. In
+            # between the fingers were set: they change the mass matrix, and the last bits of the Jacobians.
+            held = int(self._steps == 1)
+            if held:
+                for array, name in memory.held:
+                    array[:] = getattr(controller, name)
+            delta = controller.scale_action(action[:6])
+            goal_pos = memory.ref_pos + delta[:3]
+            goal_ori = np.dot(quat2mat(axisangle2quat(delta[3:])), memory.ref_mat)
+            grip = self._grip.scale_action(self._gripper.format_action(action[6:]))
+            grip = np.clip(self._grip_middle + self._grip_reach * grip, self._grip_low, self._grip_high)
+            goal = goal_pos, goal_ori, controller.initial_joint, grip
+            parts = memory.arm, memory.state, memory.scratch, goal
+            if control_step(*parts, held, memory.substeps, trace) == SINGULAR:
+                raise np.linalg.LinAlgError("Matrix is singular to machine precision.")
         return self._observe(), self._succeeds()
 
     def _succeeds(self) -> bool:

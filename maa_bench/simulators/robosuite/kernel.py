@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from maa_bench.compiled import njit
+from maa_bench.simulators.mujoco_calls import call
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -33,22 +31,6 @@ CUTOFF = 1e-15
 
 DONE, SINGULAR = 0, 1
 """What came of a control step: all substeps, or a matrix that stock would raise an error for."""
-
-
-def _call_signature(typing_context: Any, function: Any, words: Any) -> Any:
-    """Call the C function at an address with some machine words, pointers mostly: void f(...)."""
-    signature = types.void(types.intp, words)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        unpacked = cgutils.unpack_tuple(builder, args[1], len(words))
-        pointer = ir.FunctionType(ir.VoidType(), [word.type for word in unpacked])
-        builder.call(builder.inttoptr(args[0], pointer.as_pointer()), unpacked)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-call: Any = intrinsic(_call_signature)
 
 
 @njit
@@ -78,49 +60,12 @@ def _pseudo_inverse(at: Int64, rank: Int32, a: Float64, s: Float64, vt: Float64)
 
 
 @njit
-def _controller(
-    at: Int64,
-    at_6: Int64,
-    at_3: Int64,
-    index: Int64,
-    gains: Float64,
-    goal_pos: Float64,
-    goal_ori: Float64,
-    start: Float64,
-    qpos: Float64,
-    qvel: Float64,
-    bias: Float64,
-    ref_pos: Float64,
-    ref_mat: Float64,
-    jacobians: Any,
-    full: Float64,
-    square: Any,
-    wide: Any,
-    inverses: Any,
-    status: Int32,
-    torques: Float64,
-    held: int,
-) -> bool:
-    """Torques of the arm, as stock's `run_controller`; False where a matrix has no inverse.
-
-    Args:
-        at: addresses: 3 mj_jacSite, 4 mj_fullM, 5 model, 6 data, 7 grip site, 8 base site, 9-12 memory of the four
-            Jacobians, 13 memory of the full mass matrix, 14 qM, 15 dgetrf, 16 dgetri, 17-22 their arguments.
-        at_6, at_3: for `_pseudo_inverse` of 6 x 6 and 3 x 3 matrices.
-        index: (3, n) addresses of the arm's joints in qpos and qvel, of its motors in ctrl.
-        gains: (2, 6) stiffness and damping.
-        goal_pos, goal_ori: (3,), (3, 3), world frame.
-        start: (n,) joint positions that the null space is drawn to.
-        qpos, qvel, bias, ref_pos, ref_mat: views of the state; the last two are the grip site's.
-        jacobians: four (3, nv): grip site's linear and angular, base site's linear and angular.
-        full: (nv, nv) mass matrix of the model.
-        square: mass matrix and its inverse (n, n), column by column; null space (n, n), row by row.
-        wide: (6, n), (3, n), (3, n) Jacobians of the arm; (6, n) and (3, n) scratch; (n, 6), (n, 6) scratch.
-        inverses: 6 x 6 and 3 x 3: product (row by row), copy (column by column), s, vt, inverse (column by column).
-        status: (4,) return value of LAPACK, rank, and what is not used here.
-        torques: (n,).
-        held: 1 if the arm's mass matrix and Jacobians are not those of the state, but what is in `square` and `wide`.
-    """
+def _controller(arm: Any, state: Any, scratch: Any, goal: Any, held: int) -> bool:
+    """Torques of the arm, as stock's `run_controller`; False where a matrix has no inverse. See `control_step`."""
+    at, at_6, at_3, index, gains, _, _ = arm
+    qpos, qvel, bias, _, ref_pos, ref_mat = state
+    jacobians, full, square, wide, inverses, status, torques = scratch
+    goal_pos, goal_ori, start, _ = goal
     n = len(start)
     jac_p, jac_r, base_p, base_r = jacobians
     mass, inverse, null = square
@@ -200,51 +145,43 @@ def _controller(
 
 
 @njit
-def control_step(
-    at: Int64,
-    at_6: Int64,
-    at_3: Int64,
-    index: Int64,
-    gains: Float64,
-    limits: Float64,
-    goal_pos: Float64,
-    goal_ori: Float64,
-    start: Float64,
-    grip: Float64,
-    servos: Int64,
-    held: int,
-    substeps: int,
-    qpos: Float64,
-    qvel: Float64,
-    bias: Float64,
-    ctrl: Float64,
-    ref_pos: Float64,
-    ref_mat: Float64,
-    jacobians: Any,
-    full: Float64,
-    square: Any,
-    wide: Any,
-    inverses: Any,
-    status: Int32,
-    torques: Float64,
-    trace: Float64,
-) -> int:
+def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, substeps: int, trace: Float64) -> int:
     """All substeps of a control step whose first `mj_step1` was made: DONE or SINGULAR.
 
+    The first four arguments are tuples (plain ones: numba looks at the types of others in Python, at every call).
+
     Args:
-        limits: (2, n) least and greatest torque of the motors.
-        grip, servos: commands of the gripper and their addresses in ctrl.
-        held: as for `_controller`, of the first substep.
+        arm: what stays the same.
+            at: addresses: 1 mj_step1, 2 mj_step2, 3 mj_jacSite, 4 mj_fullM, 5 model, 6 data, 7 grip site, 8 base site,
+                9-12 memory of the four Jacobians, 13 memory of the full mass matrix, 14 qM, 15 dgetrf, 16 dgetri,
+                17-22 their arguments.
+            at_6, at_3: for `_pseudo_inverse` of 6 x 6 and 3 x 3 matrices.
+            index: (3, n) addresses of the arm's joints in qpos and qvel, of its motors in ctrl.
+            gains: (2, 6) stiffness and damping.
+            limits: (2, n) least and greatest torque of the motors.
+            servos: addresses of the gripper's in ctrl.
+        state: views of it: qpos, qvel, bias, ctrl, and position and matrix of the grip site.
+        scratch: memory to work on.
+            jacobians: four (3, nv): grip site's linear and angular, base site's linear and angular.
+            full: (nv, nv) mass matrix of the model.
+            square: mass matrix and its inverse (n, n), column by column; null space (n, n), row by row.
+            wide: (6, n), (3, n), (3, n) Jacobians of the arm; (6, n) and (3, n) scratch; (n, 6), (n, 6) scratch.
+            inverses: 6 x 6 and 3 x 3: product (row by row), copy (column by column), s, vt, inverse (column by column).
+            status: (4,) return value of LAPACK, rank, and what is not used here.
+            torques: (n,).
+        goal: position (3,) and matrix (3, 3) of the grip site, world frame; (n,) joint positions that the null space is
+            drawn to; commands of the gripper.
+        held: 1 if in the first substep the arm's mass matrix and Jacobians are not those of the state, but what is in
+            `square` and `wide`.
+        substeps: how many.
         trace: (substeps, n_controls) for the commands of every substep, or no row.
-        the others: as `_controller`; at[1], at[2] are mj_step1 and mj_step2.
     """
+    at, _, _, index, _, limits, servos = arm
+    ctrl, torques, grip = state[3], scratch[-1], goal[-1]
     for substep in range(substeps):
         if substep > 0:
             call(at[1], (at[5], at[6]))
-        if not _controller(
-            at, at_6, at_3, index, gains, goal_pos, goal_ori, start, qpos, qvel, bias, ref_pos, ref_mat,
-            jacobians, full, square, wide, inverses, status, torques, held if substep == 0 else 0,
-        ):  # fmt: skip
+        if not _controller(arm, state, scratch, goal, held if substep == 0 else 0):
             return SINGULAR
         for j in range(len(torques)):
             ctrl[index[2, j]] = min(max(torques[j], limits[0, j]), limits[1, j])

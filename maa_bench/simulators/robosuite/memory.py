@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 from numba.extending import get_cython_function_address
 
+from maa_bench.simulators.mujoco_calls import address_of
 from maa_bench.simulators.robosuite.kernel import Float64, Int64
-
-
-@cache
-def libmujoco() -> ctypes.CDLL:
-    """The library that the `mujoco` wheel itself uses."""
-    folder = Path(mujoco.__file__).parent
-    path = next(p for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
-    library = ctypes.CDLL(str(path))
-    library.mj_copyData.argtypes = [ctypes.c_void_p] * 3
-    library.mj_copyData.restype = ctypes.c_void_p
-    return library
-
-
-def _mujoco(name: str) -> int:
-    return ctypes.cast(getattr(libmujoco(), name), ctypes.c_void_p).value or 0
 
 
 def _scipy(module: str, name: str) -> int:
@@ -48,7 +31,8 @@ class Memory:
         env: a robosuite environment whose resets keep its model.
 
     Attributes:
-        at: the first argument of `control_step`; head: those before the goals; tail: those between `held` and `trace`.
+        arm, state, scratch: the first arguments of `control_step`; at: what `arm` begins with; substeps: its count.
+        servos: addresses of the gripper's actuators in ctrl; n_controls: how many there are in all.
         held: what the first substep after a reset takes from the controller: pairs of an array and its name there.
     """
 
@@ -76,7 +60,7 @@ class Memory:
         size, pivots = _int(n), np.zeros(n, np.int32)
         work, lwork = self._inverse_work(n, inverse, pivots, status)
         at = [
-            0, _mujoco("mj_step1"), _mujoco("mj_step2"), _mujoco("mj_jacSite"), _mujoco("mj_fullM"),
+            0, *map(address_of, ("mj_step1", "mj_step2", "mj_jacSite", "mj_fullM")),
             model._address, data._address, site, base, *map(_address, jacobians), _address(full), _address(data.qM),
             _scipy("cython_lapack", "dgetrf"), _scipy("cython_lapack", "dgetri"),
             *map(_address, (size, inverse, pivots, status, work, lwork)),
@@ -87,17 +71,16 @@ class Memory:
         index = np.array([controller.qpos_index, controller.qvel_index, motors], np.int64)
         gains = np.stack([controller.kp, controller.kd]).astype(np.float64)
         limits = np.ascontiguousarray(model.actuator_ctrlrange[motors].T)
-        self.head = (self.at, at_6, np.stack([at_3, at_other]), index, gains, limits)
+        self.servos: Int64 = np.array(robot._ref_joint_gripper_actuator_indexes[arm], np.int64)
+        self.arm = (self.at, at_6, np.stack([at_3, at_other]), index, gains, limits, self.servos)
         wide = tuple(np.zeros(shape) for shape in ((6, n), (3, n), (3, n), (6, n), (3, n), (n, 6), (n, 6)))
         names = "mass_matrix", "J_full", "J_pos", "J_ori"
         self.held: list[tuple[Float64, str]] = list(zip((mass, *wide[:3]), names, strict=True))
-        self.tail = (
-            self.substeps, data.qpos, data.qvel, data.qfrc_bias, data.ctrl, data.site_xpos[site], data.site_xmat[site],
-            jacobians, full, (mass, inverse, np.zeros((n, n))), wide, (*inverses_6, *inverses_3, other), status,
-            np.zeros(n),
-        )  # fmt: skip
-        self._kept += [size, pivots, work, lwork]
         self.ref_pos, self.ref_mat = data.site_xpos[site], data.site_xmat[site].reshape(3, 3)
+        self.state = (data.qpos, data.qvel, data.qfrc_bias, data.ctrl, self.ref_pos, data.site_xmat[site])
+        square, inverses = (mass, inverse, np.zeros((n, n))), (*inverses_6, *inverses_3, other)
+        self.scratch = (jacobians, full, square, wide, inverses, status, np.zeros(n))
+        self._kept += [size, pivots, work, lwork]
 
     def _svd(self, n: int, status: Any) -> tuple[Int64, tuple[Float64, ...]]:
         """Addresses for `_pseudo_inverse` of n x n matrices, and its (product, copy, s, vt, inverse)."""

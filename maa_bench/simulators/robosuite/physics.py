@@ -7,43 +7,17 @@ is checked by the bytes of the last `qpos`.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import Float64
+from maa_bench.simulators.replay import Recording, ReplayMismatchError, Start
 from maa_bench.simulators.robosuite.fast import FastTask
 from maa_bench.simulators.robosuite.kernel import replay
-from maa_bench.simulators.robosuite.memory import libmujoco
 from maa_bench.simulators.robosuite.stock import StockTask
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One episode.
-
-    Attributes:
-        data, body_pos, body_quat: the state after the reset.
-        inputs: (steps, 25, n_controls) float64: the controls of each substep.
-        final_qpos: positions after the last step.
-        first_success: the step of the first success, or -1.
-    """
-
-    data: Any
-    body_pos: Float64
-    body_quat: Float64
-    inputs: Float64
-    final_qpos: Float64
-    first_success: int
-
-
-class ReplayMismatchError(Exception):
-    """What was recorded is not what stock does, or what was timed is not what was recorded."""
 
 
 class Replay:
@@ -57,7 +31,7 @@ class Replay:
         self.fast, self.stock = task, StockTask(task.task)
 
     def record(self, policy: PackedPolicy, layout: Float64, horizon: int) -> Recording:
-        """One episode, ended at the first success.
+        """One episode, ended at the first success; inputs (steps, 25, n_controls): the controls of each substep.
 
         Raises:
             ReplayMismatchError: stock saw something else.
@@ -65,7 +39,7 @@ class Replay:
         model, data, memory = self.fast.model, self.fast.data, self.fast.memory
         obs = self.fast.reset(layout)
         self.stock.reset(layout)
-        start = copy.copy(data), model.body_pos.copy(), model.body_quat.copy()
+        start = Start.of(model, data, ("body_pos", "body_quat"))
         inputs: list[Float64] = []
         first = -1
         while first < 0 and len(inputs) < horizon:
@@ -77,7 +51,7 @@ class Replay:
                 raise ReplayMismatchError(f"stock saw something else in step {len(inputs)}")
             if success:
                 first = len(inputs)
-        return Recording(*start, np.array(inputs), data.qpos.copy(), first)
+        return Recording(start, np.array(inputs), data.qpos.copy(), first)
 
     def seconds(self, recording: Recording, clock: Callable[[], float] = time.perf_counter) -> float:
         """How long the episode's physics takes, without the reset.
@@ -86,12 +60,10 @@ class Replay:
             ReplayMismatchError: it was not the recorded episode.
         """
         model, data, memory = self.fast.model, self.fast.data, self.fast.memory
-        libmujoco().mj_copyData(data._address, model._address, recording.data._address)
-        model.body_pos[:], model.body_quat[:] = recording.body_pos, recording.body_quat
+        recording.start.restore(model, data)
         commands = recording.inputs.reshape(-1, memory.n_controls)
         started = clock()
         replay(memory.at, data.ctrl, commands)
         seconds = clock() - started
-        if data.qpos.tobytes() != recording.final_qpos.tobytes():
-            raise ReplayMismatchError(f"the replayed physics of {len(recording.inputs)} steps ended elsewhere")
+        recording.check(data)
         return seconds

@@ -9,31 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
 from maa_bench.errors import SuiteError, did_you_mean
-from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
-from maa_bench.simulators import (
-    STEPS,
-    EpisodeError,
-    Float64,
-    Pixels,
-    Trajectory,
-    step_trajectory,
-    step_until_success,
-)
-from maa_bench.simulators.dynamics import Dynamics
-from maa_bench.simulators.robosuite.drawing import Drawing
+from maa_bench.simulators import Float64
+from maa_bench.simulators.mujoco_drawing import View
+from maa_bench.simulators.mujoco_task import MujocoTask, silence
 from maa_bench.simulators.robosuite.dynamics import ModelDynamics
 from maa_bench.simulators.robosuite.observation import OBS_DIM, bounds, observe, observed
 from maa_bench.simulators.robosuite.upstream import ARMS, TASKS, make
 from maa_bench.suite import Task
 
-BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
-"""The warnings after which MuJoCo resets a simulation to its model's first state."""
+VIEW = View("frontview", hidden_group=0)
+"""By the one of robosuite's cameras that has arm, table and objects of every task in view. Its geoms of group 0 are
+what collides, those of group 1 what is looked at."""
 
 POSE = 7
 """Numbers of an object's pose in a layout: position (m) and quaternion, scalar first."""
@@ -73,7 +64,7 @@ class Placement:
         return {o.name: (pose[:3], pose[3:], o) for o, pose in zip(self.objects, self.poses, strict=True)}
 
 
-class StockTask:
+class StockTask(MujocoTask):
     """One robosuite environment; observations (45,) float64 (see `observation`), actions (7,) in [-1, 1].
 
     An action is OSC_POSE's: displacement (5 cm for 1) and rotation vector (0.5 rad for 1) of the end effector, world
@@ -84,9 +75,7 @@ class StockTask:
 
     def __init__(self, task: Task) -> None:
         self.arm = arm_of(task)
-        # As in Meta-World: a simulation that becomes unstable is an `EpisodeError`, not a file in the user's folder.
-        mujoco.set_mju_user_warning(_ignore)
-        self.reward = 0.0
+        silence()
         self.task = task
         self.env: Any = make(task.env, self.arm)
         self.sampler = self.env.placement_initializer
@@ -96,21 +85,15 @@ class StockTask:
         self.noise = self._robot.initialization_noise["magnitude"]
         self._robot.initialization_noise = {"magnitude": 0.0, "type": "gaussian"}  # it is in the layout
         self.start = np.array(self._robot.init_qpos, np.float64)
-        self._dynamics = ModelDynamics(self.env)
+        self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
+        super().__init__(self.model, self.data, ModelDynamics(self.env), VIEW)
         self._observed = observed(self.env)
-        self._unstable = self.env.sim.data._data.warning.number  # a view: counts since the reset, by kind of warning
-        self._steps = 0
         self._obs = np.zeros(OBS_DIM)
-        self._drawing: Drawing | None = None
 
     @property
     def layout_dim(self) -> int:
         """Numbers of a layout: the arm's joint positions (rad), then the pose of every object."""
         return len(self.start) + self._placement.poses.size
-
-    def set_dynamics(self, dynamics: Dynamics) -> None:
-        """See `TaskSimulator`; what the factors scale is said in `maa_bench.simulators.robosuite.dynamics`."""
-        self._dynamics.set(dynamics)
 
     def reset(self, layout: Float64) -> Float64:
         """`layout`: (layout_dim,).
@@ -125,16 +108,8 @@ class StockTask:
 
     def step(self, action: npt.NDArray[np.floating]) -> tuple[Float64, bool]:
         """One `env.step`."""
-        self._steps += 1
-        STEPS.taken += 1
-        try:
+        with self._a_step():
             _, reward, _, _ = self.env.step(np.clip(np.asarray(action, np.float64), -1.0, 1.0))
-        except (ValueError, np.linalg.LinAlgError):  # the controller inverts matrices of what is left of the state
-            if self._unstable[BAD].any():
-                raise EpisodeError.of_simulation(self._steps) from None
-            raise
-        if self._unstable[BAD].any():
-            raise EpisodeError.of_simulation(self._steps)
         self.reward = float(reward)
         return self._observe(), bool(self.env._check_success())
 
@@ -147,20 +122,6 @@ class StockTask:
         from maa_bench.simulators.robosuite.experts import make_expert
 
         return make_expert(self.task.env, self.arm)
-
-    def first_success(self, policy: PackedPolicy, layout: Float64, horizon: int) -> tuple[int, int]:
-        """See `TaskSimulator`."""
-        return step_until_success(self, policy, layout, horizon)
-
-    def trajectory(self, policy: PackedPolicy, layout: Float64, horizon: int, after: int, least: int) -> Trajectory:
-        """See `TaskSimulator`."""
-        return step_trajectory(self, policy, layout, horizon, after, least)
-
-    def frame(self, width: int, height: int) -> Pixels:
-        """See `TaskSimulator`."""
-        if self._drawing is None:
-            self._drawing = Drawing(self.env.sim.model._model)
-        return self._drawing.frame(self.env.sim.data._data, width, height)
 
     def _observe(self) -> Float64:
         observe(*self._observed, self._obs)
@@ -180,7 +141,3 @@ class StockTask:
                 f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, and these are not"
             )
         return layout[:n], layout[n:].reshape(-1, POSE)
-
-
-def _ignore(message: str) -> None:
-    """Say nothing."""

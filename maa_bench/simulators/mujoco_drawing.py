@@ -1,7 +1,8 @@
-"""Pictures of a Meta-World model, drawn without a screen.
+"""Pictures of a MuJoCo model, drawn without a screen.
 
 Not by `mujoco.Renderer`: it takes the backend that MUJOCO_GL named when mujoco was first imported, draws no larger
-than the model allows, and complains when the interpreter ends. Here all pictures of a process share one GL context.
+than the model allows, and complains when the interpreter ends. Nor by robosuite's own renderer, which must be asked for
+when an environment is made. Here all pictures of a process share one GL context.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import weakref
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,14 +21,27 @@ from maa_bench import gl
 from maa_bench.errors import DrawingError
 from maa_bench.simulators import Pixels
 
-CAMERA = "corner4"
-"""The nearest of Meta-World's cameras that has arm, object and goal of every task in view. It hangs upside down."""
-
 MAX_GEOMS = 2000
-"""Shapes in one picture; Meta-World's models have about a hundred."""
+"""Shapes in one picture; the models of Meta-World and robosuite have about a hundred."""
 
 SHADOW_PIXELS = 1024
-"""Side of the shadow map. Meta-World asks for 4096, which takes two thirds of a frame's time without a GPU."""
+"""Side of the shadow map. 4096, of Meta-World and MuJoCo itself, takes two thirds of a frame's time without a GPU."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How the models of one simulator are looked at.
+
+    Attributes:
+        camera: name of one of the model's cameras.
+        upside_down: whether that camera hangs so.
+        hidden_group: a group of geoms that is not drawn, as what collides where something else is to be looked at.
+    """
+
+    camera: str
+    upside_down: bool = False
+    hidden_group: int | None = None
+
 
 _open_contexts: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -38,14 +53,16 @@ class Drawing:
         DrawingError: nothing can be drawn on this machine.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, view: View) -> None:
+        self._model, self._view = model, view
         _gl_context().make_current()
         self._scene = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
         self._options = mujoco.MjvOption()
+        if view.hidden_group is not None:
+            self._options.geomgroup[view.hidden_group] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._camera.fixedcamid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA)
+        self._camera.fixedcamid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, view.camera)
         quality = model.vis.quality
         shadows, quality.shadowsize = quality.shadowsize, SHADOW_PIXELS
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -66,8 +83,8 @@ class Drawing:
         mujoco.mjr_render(whole, self._scene, context)
         pixels = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, whole, context)
-        # GL's first row is the lowest, and the camera hangs upside down: what is left is to swap left and right.
-        return np.ascontiguousarray(pixels[:, ::-1])
+        # GL's first row is the lowest. Of a camera that hangs upside down it is the top: swap left and right instead.
+        return np.ascontiguousarray(pixels[:, ::-1] if self._view.upside_down else pixels[::-1])
 
 
 @cache
