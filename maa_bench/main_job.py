@@ -20,6 +20,7 @@ from maa_bench.named_protocol import OWN_TO_A_RUN, SETTINGS, load_protocol
 from maa_bench.plan import Cell, Plan, make_plans
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
+from maa_bench.simulators import check_installed
 from maa_bench.suite import DEFAULT_SUITE
 from maa_bench.work import Campaign, ensure_dataset, opened_dataset
 
@@ -106,12 +107,14 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
         before.
 
     Raises:
-        MaaBenchError: a file in the cache is damaged, the dataset cannot be built, the disk is full.
+        MaaBenchError: a file in the cache is damaged, the dataset cannot be built, the disk is full, the simulator
+            is missing.
     """
     results = found_cells(plan, cache)
     todo = [cell for cell in plan.cells if is_due(results.get(cell.key), how.overwrite)]
     kept = set(results) - {cell.key for cell in todo}
     if todo:
+        check_installed(plan.suite)  # before methods are fitted for hours
         with open_executor(how, cache) as executor:
             dataset = opened_dataset(plan, cache, progress, executor)
             afresh = how.overwrite == "always"

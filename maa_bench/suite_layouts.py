@@ -37,7 +37,7 @@ def read_layouts(suite: str, path: Path, sha256: str, tasks: Iterable[str], coun
         counts: layouts a task, by layout set.
 
     Raises:
-        SuiteError: the file is missing, altered or damaged, lacks layouts, or has one twice.
+        SuiteError: the file is missing, altered or damaged, lacks layouts, has one twice, or one that is no state.
     """
     try:
         raw = read_limited(path, MAX_LAYOUTS)
@@ -74,9 +74,15 @@ def _parse(raw: bytes, path: Path, tasks: tuple[str, ...], counts: tuple[tuple[s
                 values = archive[key]
                 if values.dtype != np.float64 or values.ndim != 2 or len(values) != count:
                     raise SuiteError(f"{path}: {key!r} is {values.dtype} {values.shape}, not float64 ({count}, n)")
+                if not np.isfinite(values).all():
+                    raise SuiteError(f"{path}: {key!r} holds numbers that are not finite")
                 values.setflags(write=False)
                 layouts[key] = values
-            rows = np.concatenate([layouts[f"{task}/{layout_set}"] for layout_set, _ in counts])
+            own = [layouts[f"{task}/{layout_set}"] for layout_set, _ in counts]
+            if len({values.shape[1] for values in own}) > 1:
+                widths = ", ".join(str(values.shape[1]) for values in own)
+                raise SuiteError(f"{path}: layouts of {task!r} have {widths} numbers; those of one task are alike")
+            rows = np.concatenate(own)
             if len(np.unique(rows, axis=0)) != len(rows):
                 raise SuiteError(f"{path}: layouts of {task!r} occur twice; the three sets must be disjoint")
     return layouts

@@ -33,6 +33,7 @@ from maa_bench.novelty import path_spread, spread
 from maa_bench.plan import Cell, Plan
 from maa_bench.policy import Float32
 from maa_bench.progress import JobStages, Progress
+from maa_bench.simulators import check_installed
 
 
 def ensure_dataset(
@@ -46,9 +47,13 @@ def ensure_dataset(
         progress: shows the build.
         executor: runs it.
         thorough: also hash what is there, so that altered shards are built again.
+
+    Raises:
+        SuiteError: it must be built, and its simulator is missing or of another version.
     """
     folder = cache.dataset_folder(plan.id)
     if not is_complete(plan, folder, thorough):
+        check_installed(plan.suite)
         if folder.exists():
             progress.note(f"dataset {plan.id} in {cache.folder} is not whole: going on with it")
         else:

@@ -19,6 +19,7 @@ from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
 from maa_bench.policy import Float32
 from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
+from maa_bench.software import software
 from maa_bench.suite import Suite, Task, load_suite
 
 _MODULES = {
@@ -181,6 +182,39 @@ class Simulator(Protocol):
         """Versions of the packages that decide the physics."""
 
 
+def check_installed(suite: Suite) -> None:
+    """Refuse a suite whose simulator is missing or of another version, as far as can be seen without importing it.
+
+    It takes a millisecond: for before the work that comes before the first episode.
+
+    Raises:
+        SuiteError: one line that says what to install.
+    """
+    installed = software(name for name in suite.versions if name)
+    if suite.simulator in suite.versions and suite.simulator not in installed:
+        raise SuiteError(_needs(suite, suite.simulator))
+    for package, found in installed.items():
+        _check_version(suite, package, found)
+
+
+def _needs(suite: Suite, package: str) -> str:
+    return f"suite {suite.name} needs the package {package!r}: pip install 'maa-bench[{suite.simulator}]'"
+
+
+def _check_version(suite: Suite, package: str, found: str | None) -> None:
+    frozen = suite.versions[package]
+    if found is None:
+        raise SuiteError(
+            f"suite {suite.name} was frozen with {package} {frozen}, "
+            f"but the simulator {suite.simulator!r} has no package of that name: see 'versions' of {suite.source}"
+        )
+    if found != frozen:
+        raise SuiteError(
+            f"suite {suite.name} was frozen with {package} {frozen}, but {found} is installed, "
+            f"which gives other observations: pip install {package}=={frozen}"
+        )
+
+
 def simulator_of(suite: Suite) -> Simulator:
     """Import the suite's simulator and check that its versions are those that the suite was frozen with.
 
@@ -190,15 +224,14 @@ def simulator_of(suite: Suite) -> Simulator:
     name = suite.simulator
     if name not in _MODULES:
         raise SuiteError(f"suite {suite.name} needs the simulator {name!r}.{did_you_mean(name, _MODULES)}")
+    check_installed(suite)
     try:
         module: Simulator = importlib.import_module(_MODULES[name])
     except Exception as error:
         if isinstance(error, ImportError) and "libGL" in str(error):  # of OpenCV, which robosuite imports
             raise SuiteError(f"suite {suite.name}: {error}: apt-get install libgl1") from error
         if isinstance(error, ImportError) and error.name:
-            raise SuiteError(
-                f"suite {suite.name} needs the package {error.name!r}: pip install 'maa-bench[{name}]'"
-            ) from error
+            raise SuiteError(_needs(suite, error.name)) from error
         # Though nothing is drawn yet, mujoco loads the backend of MUJOCO_GL as it is imported, and fails with it.
         backend = os.environ.get("MUJOCO_GL")
         if not backend:
@@ -208,12 +241,8 @@ def simulator_of(suite: Suite) -> Simulator:
             f"unset it, or {gl.how_to_mend()}"
         ) from error
     installed = module.versions()
-    for package, frozen in suite.versions.items():
-        if installed.get(package) != frozen:
-            raise SuiteError(
-                f"suite {suite.name} was frozen with {package} {frozen}, but {installed.get(package)} is installed, "
-                f"which gives other observations: pip install {package}=={frozen}"
-            )
+    for package in suite.versions:
+        _check_version(suite, package, installed.get(package))
     return module
 
 
@@ -248,7 +277,7 @@ def opened_task(suite: Suite, task: str) -> TaskSimulator:
     """A task's simulator, which stays open between the jobs of one process, and keeps the reset states that it made.
 
     Raises:
-        SuiteError: as `simulator_of`.
+        SuiteError: as `simulator_of`, or observations of another size than the suite's policies.
     """
     return _opened(suite.source, task, suite.layouts_sha256, repr(suite.task(task)))
 
@@ -261,6 +290,11 @@ def _opened(suite: str, task: str, *identity: str) -> TaskSimulator:
     # What is compiled on first use is compiled now, and not in some candidate's time.
     idle = PackedPolicy(loaded.policy, np.zeros(loaded.policy.n_params, np.float32))
     simulator.first_success(idle, loaded.layouts(task, "test")[0], 0)
+    wanted, given = loaded.policy.obs_dim, len(simulator.observation_bounds()[0])
+    if given != wanted:
+        raise SuiteError(
+            f"suite {loaded.name}: 'policy.obs_dim' is {wanted}, but {task!r} gives observations of {given} numbers"
+        )
     return simulator
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from maa_bench.cli import main
 from maa_bench.errors import SuiteError
 from maa_bench.simulators import served_dynamics, simulator_of
 from maa_bench.simulators.dynamics import SETTINGS
+from maa_bench.software import software
 from maa_bench.suite import list_suites, load_suite
 
 
@@ -27,7 +30,11 @@ def without_robosuite(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(name: str) -> ModuleSpec | None:
         return None if name == "robosuite" else ModuleSpec(name, None)
 
+    def installed(packages: Iterable[str]) -> dict[str, str]:
+        return {name: version for name, version in software(packages).items() if name != "robosuite"}
+
     monkeypatch.setattr(doctor, "find_spec", found)
+    monkeypatch.setattr("maa_bench.simulators.software", installed)
 
 
 @pytest.mark.usefixtures("without_robosuite")
@@ -36,11 +43,35 @@ def test_the_suite_names_the_extra() -> None:
         simulator_of(load_suite("robosuite-v1"))
 
 
+@pytest.mark.usefixtures("without_robosuite")
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["run", "--suite", "robosuite-v1", "--method", "expert", "--tasks", "lift-sawyer"],
+        ["data", "build", "--suite", "robosuite-v1", "--tasks", "lift-panda"],
+        ["transfer", "--suite", "robosuite-v1"],
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_the_extra_is_missed_before_any_work(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--cache-dir", str(tmp_path / "cache")]
+    if verb[0] == "run":
+        folders += ["--results-dir", str(tmp_path / "results")]
+    assert main([*verb, *folders]) == 2
+    assert capsys.readouterr().err == (
+        "error: suite robosuite-v1 needs the package 'robosuite': pip install 'maa-bench[robosuite]'\n"
+    )
+    assert not any((tmp_path / "cache").glob("datasets/*")), "no folder of a dataset that nobody can go on with"
+
+
 def test_a_missing_system_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory", name="cv2")
 
     suite = load_suite("robosuite-v1")
+    monkeypatch.setattr("maa_bench.simulators.software", lambda packages: dict(suite.versions))  # all are installed
     monkeypatch.setattr("importlib.import_module", load)
     with pytest.raises(SuiteError, match=r"libGL\.so\.1: cannot open .*: apt-get install libgl1"):
         simulator_of(suite)
@@ -56,6 +87,15 @@ def test_what_needs_no_simulator_works(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.usefixtures("without_robosuite")
 def test_the_doctor_tries_the_suites_that_are_installed() -> None:
     assert doctor._suites() == [name for name in list_suites() if name != "robosuite-v1"]
+
+
+@pytest.mark.usefixtures("without_robosuite")
+def test_the_doctor_says_once_that_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "_gl", lambda: doctor.Check("off-screen GL", doctor.OK, "not tried"))
+    found = list(doctor.checks(["robosuite-v1"], tmp_path, tmp_path))
+    (failed,) = [check for check in found if check.status == doctor.FAILED]
+    assert failed.name == "suite robosuite-v1"
+    assert "pip install 'maa-bench[robosuite]'" in failed.detail
 
 
 def test_the_doctor_tries_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

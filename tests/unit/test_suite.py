@@ -310,6 +310,11 @@ def test_a_layout_file_of_another_kind_is_named(edit_suite: EditSuite) -> None:
         (lambda a: a.pop("goal-030/test"), "lacks the layouts 'goal-030/test'"),
         (lambda a: a.update({"goal-030/test": a["goal-030/test"][:3]}), r"'goal-030/test' is float64 \(3, 2\)"),
         (lambda a: a.update({"goal-030/test": a["goal-030/test"].astype(np.float32)}), "is float32"),
+        (
+            lambda a: a.update({"goal-030/test": a["goal-030/test"] * np.nan}),
+            "'goal-030/test' holds numbers",
+        ),
+        (lambda a: a.update({"goal-030/test": np.ones((4, 3))}), "layouts of 'goal-030' have 2, 2, 3 numbers"),
     ],
 )
 def test_layouts_that_are_not_as_the_suite_says_are_refused(
@@ -318,6 +323,22 @@ def test_layouts_that_are_not_as_the_suite_says_are_refused(
     suite = load_suite(str(edit_suite(layouts=change)))
     with pytest.raises(SuiteError, match=message):
         suite.layouts("goal-000", "train")
+
+
+def test_policies_of_another_size_than_the_observations_are_refused(edit_suite: EditSuite) -> None:
+    from maa_bench.simulators import opened_task
+
+    suite = load_suite(str(edit_suite(set_key("policy", "obs_dim", value=5))))
+    with pytest.raises(SuiteError, match=r"'policy\.obs_dim' is 5, but 'goal-030' gives observations of 4 numbers"):
+        opened_task(suite, "goal-030")
+
+
+def test_a_package_that_the_simulator_has_not_is_named(edit_suite: EditSuite) -> None:
+    from maa_bench.simulators import simulator_of
+
+    suite = load_suite(str(edit_suite(set_key("versions", "mujuco", value="3.3.0"))))
+    with pytest.raises(SuiteError, match=r"with mujuco 3\.3\.0, but the simulator 'toy' .* see 'versions' of"):
+        simulator_of(suite)
 
 
 def test_another_task_needs_data_only(edit_suite: EditSuite, tmp_path: Path, tiny_protocol: Protocol) -> None:
