@@ -28,6 +28,9 @@ FAILED: Status = "FAILED"
 OPTIONAL_SIMULATORS = ("robosuite",)
 """Packages that only an extra of the same name brings."""
 
+SPEED = ", speed"
+"""Ends the name of the check of a suite's speed, which is left out where the suite's own has failed."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -64,7 +67,7 @@ def checks(
     ]
     for name in suites if suites is not None else _suites():
         jobs.append((f"suite {name}", lambda name=name: _suite_steps(name)))  # type: ignore[misc]
-        jobs.append((f"suite {name}, speed", lambda name=name: _suite_speed(name)))  # type: ignore[misc]
+        jobs.append((f"suite {name}{SPEED}", lambda name=name: _suite_speed(name)))  # type: ignore[misc]
     jobs += [
         ("off-screen GL", _gl),
         ("cache", lambda: _cache(cache_dir)),
@@ -72,13 +75,19 @@ def checks(
         ("results", lambda: _results(results_dir)),
         *((name, lambda name=name: _extra(name)) for name in (*OPTIONAL_SIMULATORS, "ray")),
     ]
+    failed: set[str] = set()
     for name, job in jobs:
+        if name.removesuffix(SPEED) in failed:
+            continue  # it would say the same again
         try:
-            yield job()
+            check = job()
         except MaaBenchError as error:
-            yield Check(name, FAILED, _one_line(error), "see the line above")
+            check = Check(name, FAILED, _one_line(error), "see the line above")
         except Exception as error:
-            yield Check(name, FAILED, f"{type(error).__name__}: {_one_line(error)}", "maa-bench --debug doctor")
+            check = Check(name, FAILED, f"{type(error).__name__}: {_one_line(error)}", "maa-bench --debug doctor")
+        if check.status == FAILED:
+            failed.add(name)
+        yield check
 
 
 def _suites() -> list[str]:
@@ -160,13 +169,13 @@ def _suite_steps(name: str) -> Check:
 
 
 def _suite_speed(name: str) -> Check:
-    """Which tasks of a Meta-World suite run in the compiled loop; both ways give the same episodes."""
+    """Which tasks of a suite run in the compiled loop; both ways give the same episodes."""
     from maa_bench.simulators import simulator_of
     from maa_bench.suite import load_suite
 
     suite = load_suite(name)
     has_fast_path = getattr(simulator_of(suite), "has_fast_path", None)
-    title = f"suite {name}, speed"
+    title = f"suite {name}{SPEED}"
     if has_fast_path is None:
         return Check(title, OK, "one loop for all tasks")
     stock = [task.name for task in suite.tasks.values() if not has_fast_path(task)]
