@@ -19,14 +19,12 @@ from typing import Literal
 
 from maa_bench import __version__, gl
 from maa_bench.errors import MaaBenchError
+from maa_bench.simulators import EXTRAS
 
 Status = Literal["ok", "warning", "FAILED"]
 OK: Status = "ok"
 WARNING: Status = "warning"
 FAILED: Status = "FAILED"
-
-OPTIONAL_SIMULATORS = ("robosuite",)
-"""Packages that only an extra of the same name brings."""
 
 SPEED = ", speed"
 """Ends the name of the check of a suite's speed, which is left out where the suite's own has failed."""
@@ -73,7 +71,7 @@ def checks(
         ("cache", lambda: _cache(cache_dir)),
         ("compiled code", _compiled),
         ("results", lambda: _results(results_dir)),
-        *((name, lambda name=name: _extra(name)) for name in (*OPTIONAL_SIMULATORS, "ray")),
+        *((name, lambda name=name: _extra(name)) for name in (*EXTRAS, "ray")),
     ]
     failed: set[str] = set()
     for name, job in jobs:
@@ -94,7 +92,7 @@ def _suites() -> list[str]:
     """Suites of the package whose simulator is a part of every installation, or is there."""
     from maa_bench.suite import list_suites, load_suite
 
-    absent = {name for name in OPTIONAL_SIMULATORS if find_spec(name) is None}
+    absent = {name for name in EXTRAS if find_spec(name) is None}
     return [name for name in list_suites() if load_suite(name).simulator not in absent]
 
 

@@ -63,4 +63,5 @@ def _choose(wanted: str) -> str:
 
 def how_to_mend() -> str:
     """What to install and to set."""
-    return " or ".join(f"`apt-get install {package}` and MUJOCO_GL={backend}" for backend, package in PACKAGES.items())
+    ways = " or ".join(f"`apt-get install {package}` and MUJOCO_GL={backend}" for backend, package in PACKAGES.items())
+    return f"{ways} (an attempt may take {TIMEOUT:.0f} s: on a busy machine, try again)"

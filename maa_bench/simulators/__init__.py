@@ -30,6 +30,9 @@ _MODULES = {
 _DYNAMICS = {"metaworld": SETTINGS, "robosuite": SETTINGS, "toy": ("mass", "damping", "gain")}
 """What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
+EXTRAS = ("robosuite",)
+"""Simulators that only an extra of the same name brings."""
+
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
@@ -198,7 +201,8 @@ def check_installed(suite: Suite) -> None:
 
 
 def _needs(suite: Suite, package: str) -> str:
-    return f"suite {suite.name} needs the package {package!r}: pip install 'maa-bench[{suite.simulator}]'"
+    wanted = f"maa-bench[{suite.simulator}]" if suite.simulator in EXTRAS else "maa-bench"
+    return f"suite {suite.name} needs the package {package!r}: pip install '{wanted}'"
 
 
 def _check_version(suite: Suite, package: str, found: str | None) -> None:

@@ -219,8 +219,8 @@ def test_sawyer_turns_in_its_base() -> None:
     ("env", "options", "message"),
     [
         ("Lift", {"arm": "Pandas"}, r"no arm 'Pandas' here, only Panda, .*Did you mean 'Panda'\?"),
-        ("Lift", {}, r"need options = { arm = \.\.\. }"),
-        ("Lift", {"arm": "Panda", "speed": 2}, r"and nothing else"),
+        ("Lift", {}, r"options are {}; robosuite tasks need { arm = \"Panda\" }"),
+        ("Lift", {"arm": "Panda", "speed": 2}, r"'speed': 2.*and nothing else"),
         ("Lfit", {"arm": "Panda"}, r"env 'Lfit' is none of Lift, Door, Stack\. Did you mean 'Lift'\?"),
     ],
 )
@@ -240,6 +240,13 @@ def test_a_layout_of_another_arm_or_task_is_refused() -> None:
         with pytest.raises(SuiteError, match=message) as error:
             simulator.reset(SUITE.layouts(other, "test")[0])
         assert "\n" not in str(error.value)
+
+
+def test_a_layout_whose_quaternion_is_none_is_refused() -> None:
+    layout = SUITE.layouts("lift-panda", "test")[0].copy()
+    layout[-4:] = 0
+    with pytest.raises(SuiteError, match="a layout's quaternion is not of length 1; draw them anew"):
+        stock("lift-panda").reset(layout)
 
 
 def test_a_missing_controller_config_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

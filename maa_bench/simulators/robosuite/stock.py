@@ -33,6 +33,8 @@ MAX_JOINT_NOISE = 0.25
 """Radians. robosuite's joint noise has a standard deviation of 0.02; a layout farther from an arm's initial joint
 positions is another arm's."""
 
+DRAW = "draw them anew: python -m maa_bench.simulators.freeze SUITE.toml OUT.npz"
+
 
 def arm_of(task: Task) -> str:
     """The arm of a task that this simulator has.
@@ -46,7 +48,10 @@ def arm_of(task: Task) -> str:
         )
     arm = task.options.get("arm")
     if set(task.options) != {"arm"} or not isinstance(arm, str):
-        raise SuiteError(f"task {task.name!r}: robosuite tasks need options = {{ arm = ... }} and nothing else")
+        raise SuiteError(
+            f"task {task.name!r}: options are {dict(task.options)}; robosuite tasks need {{ arm = \"Panda\" }}, or another "
+            "arm, and nothing else"
+        )
     if arm not in ARMS:
         raise SuiteError(f"task {task.name!r}: no arm {arm!r} here, only {', '.join(ARMS)}.{did_you_mean(arm, ARMS)}")
     return arm
@@ -134,10 +139,14 @@ class StockTask(MujocoTask):
         if layout.shape != (self.layout_dim,):
             raise SuiteError(
                 f"task {self.task.name!r}: a layout of {self.task.env} on {self.arm} has {self.layout_dim} numbers, "
-                f"not {layout.size}: it belongs to another task or arm"
+                f"not {layout.size}: it belongs to another task or arm; {DRAW}"
             )
         if not (np.abs(layout[:n] - self.start) <= MAX_JOINT_NOISE).all():
             raise SuiteError(
-                f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, and these are not"
+                f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, and these are not; "
+                + DRAW
             )
-        return layout[:n], layout[n:].reshape(-1, POSE)
+        poses = layout[n:].reshape(-1, POSE)
+        if not np.allclose(np.linalg.norm(poses[:, 3:], axis=1), 1.0, atol=1e-6):
+            raise SuiteError(f"task {self.task.name!r}: a layout's quaternion is not of length 1; {DRAW}")
+        return layout[:n], poses
