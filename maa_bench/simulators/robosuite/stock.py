@@ -49,8 +49,8 @@ def arm_of(task: Task) -> str:
     arm = task.options.get("arm")
     if set(task.options) != {"arm"} or not isinstance(arm, str):
         raise SuiteError(
-            f"task {task.name!r}: options are {dict(task.options)}; robosuite tasks need {{ arm = \"Panda\" }}, or another "
-            "arm, and nothing else"
+            f"task {task.name!r}: options are {dict(task.options)}; robosuite tasks need "
+            '{ arm = "Panda" }, or another arm, and nothing else'
         )
     if arm not in ARMS:
         raise SuiteError(f"task {task.name!r}: no arm {arm!r} here, only {', '.join(ARMS)}.{did_you_mean(arm, ARMS)}")
@@ -143,8 +143,8 @@ class StockTask(MujocoTask):
             )
         if not (np.abs(layout[:n] - self.start) <= MAX_JOINT_NOISE).all():
             raise SuiteError(
-                f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, and these are not; "
-                + DRAW
+                f"task {self.task.name!r}: a layout begins with {self.arm}'s initial joint positions, "
+                f"and these are not; {DRAW}"
             )
         poses = layout[n:].reshape(-1, POSE)
         if not np.allclose(np.linalg.norm(poses[:, 3:], axis=1), 1.0, atol=1e-6):
