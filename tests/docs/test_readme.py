@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ PAGES = [
     "README.md",
     "docs/baselines.md",
     "docs/results.md",
+    "docs/robosuite-results.md",
     *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("baselines/*/README.md")),
 ]
 
@@ -86,8 +88,9 @@ def test_every_method_is_in_the_committed_tables_and_named_in_the_docs(committed
     from maa_bench.report.leaderboard import read_results
 
     ours = {name for name in method_names() if load_method(name).source.startswith("maa-bench ")}
-    for split in ("seen", "unseen"):
-        records = [r for r in read_results(committed) if (r.suite.name, r.split.name) == ("metaworld-v1", split)]
+    everything = read_results(committed)
+    for place in product(("metaworld-v1", "robosuite-v1"), ("seen", "unseen")):
+        records = [r for r in everything if (r.suite.name, r.split.name) == place]
         assert {record.method.name for record in records} == ours
         assert len(records) == len(ours), "two records of one method"
         assert {len(record.seeds.train) for record in records} == {4}
