@@ -286,7 +286,7 @@ def opened_task(suite: Suite, task: str) -> TaskSimulator:
     return _opened(suite.source, task, suite.layouts_sha256, repr(suite.task(task)))
 
 
-@lru_cache(maxsize=10)  # about 50 MB each
+@lru_cache(maxsize=12)  # as many as a split tests, in turn; 50 MB each on Meta-World, 150 on robosuite
 def _opened(suite: str, task: str, *identity: str) -> TaskSimulator:
     """Another `identity` opens another: a suite's file may change while a process lives."""
     loaded = load_suite(suite)

@@ -242,6 +242,12 @@ def test_a_layout_of_another_arm_or_task_is_refused() -> None:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("task", "other"), [("lift-panda", "door-panda"), ("door-panda", "lift-panda")])
+def test_a_layout_of_another_task_of_the_same_length_is_refused(task: str, other: str) -> None:
+    with pytest.raises(SuiteError, match="the layout belongs to another task"):
+        stock(task).reset(SUITE.layouts(other, "test")[0])
+
+
 def test_a_layout_whose_quaternion_is_none_is_refused() -> None:
     layout = SUITE.layouts("lift-panda", "test")[0].copy()
     layout[-4:] = 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from maa_bench import doctor
 from maa_bench.cli import main
@@ -105,3 +107,12 @@ def test_the_doctor_tries_it_where_it_is_installed(monkeypatch: pytest.MonkeyPat
 
 def test_a_protocol_with_other_dynamics_needs_no_simulator() -> None:
     assert served_dynamics(load_suite("robosuite-v1")) == SETTINGS
+
+
+def test_the_extra_asks_for_a_pyarrow_that_works_with_its_numpy() -> None:
+    """robosuite's mink wants numpy 1; pip would join pyarrow 26 to it, whose import then fails."""
+    table = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = [Requirement(text) for text in table["project"]["optional-dependencies"]["robosuite"]]
+    (pyarrow,) = (requirement for requirement in asked if requirement.name == "pyarrow")
+    assert "25.0.1" in pyarrow.specifier
+    assert "26.0.0" not in pyarrow.specifier

@@ -33,6 +33,10 @@ MAX_JOINT_NOISE = 0.25
 """Radians. robosuite's joint noise has a standard deviation of 0.02; a layout farther from an arm's initial joint
 positions is another arm's."""
 
+MAX_STRAY = 0.1
+"""Metres. An object farther outside the region in which robosuite places it is another task's: Lift's cube and Door's
+door have layouts of the same length."""
+
 DRAW = "draw them anew: python -m maa_bench.simulators.freeze SUITE.toml OUT.npz"
 
 
@@ -84,6 +88,9 @@ class StockTask(MujocoTask):
         self.task = task
         self.env: Any = make(task.env, self.arm)
         self.sampler = self.env.placement_initializer
+        region = np.array([self.sampler.x_range, self.sampler.y_range])
+        self._middle = np.array(self.sampler.reference_pos[:2]) + region.mean(axis=1)
+        self._reach = (region[:, 1] - region[:, 0]) / 2
         self._placement = Placement(self.sampler.mujoco_objects)
         self.env.placement_initializer = self._placement
         self._robot = self.env.robots[0]
@@ -149,4 +156,9 @@ class StockTask(MujocoTask):
         poses = layout[n:].reshape(-1, POSE)
         if not np.allclose(np.linalg.norm(poses[:, 3:], axis=1), 1.0, atol=1e-6):
             raise SuiteError(f"task {self.task.name!r}: a layout's quaternion is not of length 1; {DRAW}")
+        if not (np.abs(poses[:, :2] - self._middle) <= self._reach + MAX_STRAY).all():
+            raise SuiteError(
+                f"task {self.task.name!r}: an object lies outside the region of {self.task.env}'s: the layout belongs to "
+                f"another task; {DRAW}"
+            )
         return layout[:n], poses
