@@ -158,7 +158,7 @@ class StockTask(MujocoTask):
             raise SuiteError(f"task {self.task.name!r}: a layout's quaternion is not of length 1; {DRAW}")
         if not (np.abs(poses[:, :2] - self._middle) <= self._reach + MAX_STRAY).all():
             raise SuiteError(
-                f"task {self.task.name!r}: an object lies outside the region of {self.task.env}'s: the layout belongs to "
-                f"another task; {DRAW}"
+                f"task {self.task.name!r}: an object lies outside the region of {self.task.env}'s: the layout "
+                f"belongs to another task; {DRAW}"
             )
         return layout[:n], poses
