@@ -52,8 +52,8 @@ SIMULATORS = {
     "hand's wanted movement along x, y and z (1 = 1 cm a step), and the gripper's effort. A step is 12.5 ms: 5 physics "
     "steps of 2.5 ms.",
     "robosuite": "Observations: 45 numbers, listed with units in tasks/robosuite-v1.toml. Actions: displacement (1 = 5 "
-    "cm) and rotation vector (1 = 0.5 rad) of the end effector in the world's frame, and the gripper (below 0 opens, above "
-    "0 closes). A step is 50 ms: 25 physics steps of 2 ms.",
+    "cm) and rotation vector (1 = 0.5 rad) of the end effector in the world's frame, and the gripper (below 0 opens, "
+    "above 0 closes). A step is 50 ms: 25 physics steps of 2 ms.",
     "toy": "Observations: position (2 numbers) and velocity (2) of a point mass in the plane, without a unit. Actions: "
     "its wanted velocity (2).",
 }

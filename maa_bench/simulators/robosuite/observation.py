@@ -18,9 +18,9 @@
 | 43    | angle of the door's latch; 0 without a door | rad |
 | 44    | distance between the finger pads: their groups' mean centres; a grasped cube reads the same on every arm | m |
 
-The object is Lift's cube, Stack's red cube and Door's handle. Its goal is where it succeeds: for Lift with its middle 4 cm
-above the table, straight above where the cube is now; for Stack on top of the green cube; for Door where the handle is once the
-door stands open by 0.3 rad.
+The object is Lift's cube, Stack's red cube and Door's handle. Its goal is where it succeeds: for Lift with its middle 4
+cm above the table, straight above where the cube is now; for Stack on top of the green cube; for Door where the handle
+is once the door stands open by 0.3 rad.
 
 Orientations are two columns of a matrix because no three or four numbers are continuous over all rotations (Zhou et
 al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019): the quaternion of a gripper that
