@@ -86,7 +86,8 @@ class TaskResult:
         rates: steps a second of every way, one number a round; ways that the suite has not are missing.
         differing: episodes of ways with another arithmetic whose first success was another.
         resets: of one layout, or None where the simulator has no physics to compare with.
-        parts: microseconds a step by `PARTS`, or None where there is no compiled loop.
+        parts: microseconds a step by `PARTS`, or None where no whole episodes run in a compiled loop.
+        no_limit: why no physics could be timed alone; "" where it was.
     """
 
     task: str
@@ -96,6 +97,7 @@ class TaskResult:
     differing: dict[str, int]
     resets: Resets | None
     parts: dict[str, float] | None
+    no_limit: str = ""
 
     def ratio(self, way: str, other: str) -> float | None:
         """Median over the rounds of way's rate by other's; None if one of them was not run."""
@@ -134,6 +136,7 @@ class Report:
         ours_n = self.settings.ours_n
         return {
             "physics_ratio": result.ratio("ours_1", "physics"),
+            "stock_ratio": result.ratio("ours_1", "stock_numpy"),
             "naive_ratio": result.ratio(ours_n, "naive"),
             f"scaling_{self.settings.workers}": result.ratio(ours_n, "ours_1"),
             f"physics_scaling_{self.settings.workers}": result.ratio(self.settings.physics_n, "physics_alone"),
@@ -172,6 +175,7 @@ class Report:
             "differing_episodes": result.differing,
             "reset_us": resets,
             "parts_us": None if result.parts is None else _rounded(dict(result.parts)),
+            "no_limit": result.no_limit or None,
         }
 
 
@@ -254,14 +258,10 @@ def _sweep(suite: Suite, task: str, size: tuple[int, int], one: LocalExecutor, m
 
 def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: LocalExecutor, stage: Stage) -> TaskResult:
     """All rounds of one task."""
+    from maa_bench.bench import limit as limits
     from maa_bench.bench import ways
 
-    limits: Any = None
-    limit = None
-    if work.suite.simulator in ("metaworld", "robosuite"):
-        from maa_bench.bench import limit as limits
-
-        limit = limits.limit_of(work)
+    limit = limits.limit_of(work)
     ours = ways.Ours(work, one, 1)
     reference = ours.run()  # untimed: it opens the task
     if limit is not None:
@@ -269,7 +269,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
     horizon = work.suite.horizon
     lengths = [int(first) if first > 0 else horizon for first in reference.first_success.ravel()]
     with ExitStack() as open_ways:
-        in_turn: dict[str, Any] = {"naive": ways.Naive(work)} if work.suite.simulator == "metaworld" else {}
+        in_turn: dict[str, Any] = {"naive": ways.Naive(work)} if ways.part_of(work.suite, "naive") else {}
         in_turn["stock_numpy"] = ways.StockNumpy(work)
         for kind in ("sync", "async"):
             in_turn[f"{kind}_vector"] = ways.Vector(work, kind, settings.workers, lengths)
@@ -321,6 +321,7 @@ def _measure_task(work: Work, settings: Settings, one: LocalExecutor, many: Loca
         differing=differing,
         resets=limit.resets() if limit is not None else None,
         parts=limit.parts() if limit is not None and limit.compiled else None,
+        no_limit=limits.no_limit(work),
     )
 
 

@@ -1,12 +1,16 @@
 """The physics of a task's episodes, alone and as a part of ours, where a simulator can tell it apart.
 
-Such a simulator has a module `physics` with a class `Replay`: made from an opened task, it records episodes and replays
-what its physics engine did in them. Meta-World's also tells what a compiled episode is made of.
+Such a simulator has a module `physics`:
+
+* `Replay`, a class: made from an opened task, it records episodes and replays what its physics engine did in them.
+* `NEEDS_FAST_PATH`: whether only a task opened by the simulator's fast path can be recorded.
+* `WHOLE_EPISODES`: whether that fast path runs whole episodes of flat policies in one compiled loop. Then
+  `Replay.seconds` also takes a policy and times its forward passes, which tells what such an episode is made of.
+* `reset_times`, a function: left out where a reset simulates nothing.
 """
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from maa_bench.bench import PARTS, mixture
-from maa_bench.bench.ways import Lap, Ours, Work
+from maa_bench.bench.ways import Lap, Ours, Work, part_of
 from maa_bench.execution import Report
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.forward import PackedPolicy
 from maa_bench.simulators import Float64, Resets, simulator_of
-from maa_bench.suite import Suite, load_suite
+from maa_bench.suite import load_suite
 
 RESET_LAYOUTS = 10
 IDLE_LAPS = 9
@@ -52,23 +56,29 @@ class PhysicsJob:
 def _recorded(suite: str, task: str, policies: int, n_layouts: int) -> tuple[Any, list[Any]]:
     loaded = load_suite(suite)
     work = Work(loaded, task, mixture(loaded.policy, policies), n_layouts)
-    replay = _physics(loaded).Replay(simulator_of(loaded).open_task(loaded.task(task)))
+    physics: Any = part_of(loaded, "physics")
+    replay = physics.Replay(simulator_of(loaded).open_task(loaded.task(task)))
     return replay, [replay.record(work.packed[i], work.layouts[k], loaded.horizon) for i, k in work.episodes]
 
 
-def _physics(suite: Suite) -> Any:
-    return importlib.import_module(f"maa_bench.simulators.{suite.simulator}.physics")
-
-
 def limit_of(work: Work) -> Limit | None:
-    """The limit of some work; None where there is none: robosuite's physics is told apart by its fast path alone."""
-    name = work.suite.simulator
-    return Limit(work) if name == "metaworld" or (name == "robosuite" and _has_fast_path(work)) else None
+    """The limit of some work; None where there is none."""
+    return None if no_limit(work) else Limit(work)
+
+
+def no_limit(work: Work) -> str:
+    """Why there is no limit to hold some work against, to be printed; "" where there is one."""
+    physics, simulator = part_of(work.suite, "physics"), work.suite.simulator
+    if physics is None:
+        return f"the simulator {simulator!r} has no physics engine that could run alone"
+    if physics.NEEDS_FAST_PATH and not _has_fast_path(work):
+        return f"on this machine the compiled loop is off, without which the physics of {simulator!r} cannot run alone"
+    return ""
 
 
 def _has_fast_path(work: Work) -> bool:
-    simulator: Any = simulator_of(work.suite)
-    return bool(simulator.has_fast_path(work.suite.task(work.task)))
+    has_fast_path = getattr(simulator_of(work.suite), "has_fast_path", None)
+    return has_fast_path is not None and bool(has_fast_path(work.suite.task(work.task)))
 
 
 def physics_at_once(work: Work, executor: LocalExecutor, seconds: float) -> float:
@@ -95,7 +105,8 @@ class Limit:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._simulator = simulator_of(work.suite).open_task(work.suite.task(work.task))
-        self._replay = _physics(work.suite).Replay(self._simulator)
+        physics: Any = part_of(work.suite, "physics")
+        self._replay = physics.Replay(self._simulator)
         started = time.perf_counter()
         self._recordings = [
             self._replay.record(work.packed[policy], work.layouts[layout], work.suite.horizon)
@@ -104,7 +115,7 @@ class Limit:
         first = np.array([r.first_success for r in self._recordings], np.int64).reshape(-1, work.n_layouts)
         steps = sum(len(r.inputs) for r in self._recordings)
         self.recorded = Lap(first, steps, time.perf_counter() - started)
-        self.compiled = work.suite.simulator == "metaworld" and _has_fast_path(work)
+        self.compiled = physics.WHOLE_EPISODES and _has_fast_path(work)
         # Compiled code is loaded now, and the layouts' first resets are done.
         self._replay.seconds(self._recordings[0])
         if self.compiled:
@@ -159,9 +170,10 @@ class Limit:
     def resets(self) -> Resets | None:
         """Of layouts that no episode used; None where a reset simulates nothing."""
         work = self._work
-        if work.suite.simulator != "metaworld":
+        reset_times = getattr(part_of(work.suite, "physics"), "reset_times", None)
+        if reset_times is None:
             return None
         layouts = work.suite.layouts(work.task, "train")[:RESET_LAYOUTS]
         task = work.suite.task(work.task)
-        found: Resets = _physics(work.suite).reset_times(task, self._simulator, work.packed[0], layouts)
+        found: Resets = reset_times(task, self._simulator, work.packed[0], layouts)
         return found

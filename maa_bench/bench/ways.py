@@ -7,10 +7,12 @@ their own steps.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
@@ -81,6 +83,18 @@ def stock_simulator(suite: Suite, task: str) -> TaskSimulator:
     return opened
 
 
+def part_of(suite: Suite, name: str) -> Any | None:
+    """A module of the suite's simulator that only the benchmark of speed uses, by its last name; None without one.
+
+    These are `naive` (a class `NaiveLoop` and a function `torch_policy`) and `physics` (`maa_bench.bench.limit`).
+    """
+    simulator: Any = simulator_of(suite)
+    path = f"{simulator.__name__}.{name}"
+    if not hasattr(simulator, "__path__") or find_spec(path) is None:  # a single file has no modules inside
+        return None
+    return importlib.import_module(path)
+
+
 class NumpyPolicy:
     """One policy in numpy, one row at a time: the usual light way. An `Agent` without state."""
 
@@ -128,14 +142,13 @@ class StockNumpy:
 
 
 class Naive:
-    """`gym.make` and torch (Meta-World only)."""
+    """`gym.make` and torch, for simulators with a module `naive`."""
 
     def __init__(self, work: Work) -> None:
-        from maa_bench.simulators.metaworld.naive import NaiveLoop, torch_policy
-
+        naive: Any = part_of(work.suite, "naive")
         self._work = work
-        self._loop = NaiveLoop(work.suite.task(work.task), work.layouts)
-        self._policies = [torch_policy(work.policies.spec, params) for params in work.policies.params]
+        self._loop = naive.NaiveLoop(work.suite.task(work.task), work.layouts)
+        self._policies = [naive.torch_policy(work.policies.spec, params) for params in work.policies.params]
 
     def run(self) -> Lap:
         """All episodes."""

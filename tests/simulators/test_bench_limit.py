@@ -15,8 +15,8 @@ from maa_bench.suite import SuiteError, load_suite
 pytest.importorskip("metaworld")
 
 from maa_bench.bench import PARTS, mixture
-from maa_bench.bench.limit import Limit
-from maa_bench.bench.ways import Naive, Work
+from maa_bench.bench.limit import Limit, limit_of, no_limit
+from maa_bench.bench.ways import Naive, Work, part_of
 from maa_bench.execution.local import LocalExecutor
 from maa_bench.policy import act
 from maa_bench.simulators import simulator_of
@@ -133,3 +133,23 @@ def test_the_parts_of_a_step_are_all_of_them() -> None:
     lap = limit.run()
     assert lap.first_success.tobytes() == limit.recorded.first_success.tobytes()
     assert lap.steps == limit.recorded.steps
+
+
+def test_without_the_fast_path_the_limit_stays_and_has_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator_of(SUITE), "has_fast_path", lambda task: False)
+    limit = limit_of(work("door-lock", policies=1))
+    assert limit is not None
+    assert not limit.compiled
+    assert limit.run().seconds > 0
+
+
+def test_robosuites_limit_needs_its_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("robosuite")
+    suite = load_suite("robosuite-v1")
+    some, robosuite = Work(suite, "lift-panda", mixture(suite.policy, 1), 1), simulator_of(suite)
+    monkeypatch.setattr(robosuite, "has_fast_path", lambda task: True)
+    assert no_limit(some) == ""
+    monkeypatch.setattr(robosuite, "has_fast_path", lambda task: False)
+    assert limit_of(some) is None
+    assert "the compiled loop is off" in no_limit(some)
+    assert part_of(suite, "naive") is None

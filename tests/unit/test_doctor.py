@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from maa_bench import doctor, gl
 from maa_bench.cli import main
 from maa_bench.doctor import FAILED, OK, WARNING, Check
+from maa_bench.suite import list_suites
 
 
 @pytest.fixture
@@ -63,6 +65,15 @@ def test_a_broken_suite_hides_nothing(works: set[str], tmp_path: Path) -> None:
     assert checks[f"suite {tmp_path / 'odd.toml'}"].status == FAILED
     assert checks["suite toy-v1"].status == OK
     assert checks["cache"].status == OK
+
+
+def test_a_folder_of_its_name_is_no_installed_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "toy-v1" in doctor._suites()
+    monkeypatch.setattr(doctor, "EXTRAS", ("toy",))  # no installed package has this name
+    (tmp_path / "toy").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_spec("toy") is not None
+    assert doctor._suites() == [name for name in list_suites() if name != "toy-v1"]
 
 
 def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:

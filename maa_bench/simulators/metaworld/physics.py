@@ -26,6 +26,12 @@ from maa_bench.simulators.mujoco_calls import call
 from maa_bench.simulators.replay import Recording, ReplayMismatchError, Start
 from maa_bench.suite import Task
 
+NEEDS_FAST_PATH = False
+"""Stock's own memory holds all that is recorded, with the fast path and without."""
+
+WHOLE_EPISODES = True
+"""The fast path runs whole episodes of flat policies."""
+
 
 @njit
 def _apply(mocap_pos: Float64, mocap_quat: Float64, ctrl: Float64, row: Float64) -> None:

@@ -19,6 +19,12 @@ from maa_bench.simulators.robosuite.fast import FastTask
 from maa_bench.simulators.robosuite.kernel import replay
 from maa_bench.simulators.robosuite.stock import StockTask
 
+NEEDS_FAST_PATH = True
+"""The commands of the substeps are seen in the compiled control step alone."""
+
+WHOLE_EPISODES = False
+"""The fast path runs single control steps; a reset simulates nothing, so it is not timed."""
+
 
 class Replay:
     """Records episodes of one task, and replays their physics.
