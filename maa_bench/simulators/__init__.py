@@ -31,7 +31,7 @@ _DYNAMICS = {"metaworld": SETTINGS, "robosuite": SETTINGS, "toy": ("mass", "damp
 """What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
 
 EXTRAS = ("robosuite",)
-"""Simulators that only an extra of the same name brings."""
+"""Packages of simulators that only an extra of the same name brings."""
 
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
