@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from maa_bench import doctor
 from maa_bench.errors import SuiteError
 from maa_bench.simulators import simulator_of
 from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
@@ -321,6 +322,14 @@ def test_robosuite_says_nothing_and_leaves_the_environment_alone(backend: str | 
         [sys.executable, "-c", SILENT], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "") or (backend and "osmesa" in done.stderr.lower())
+
+
+def test_a_machine_of_other_arithmetic_gets_stock_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "same_arithmetic", lambda: False)
+    assert type(ours.open_task(SUITE.task("lift-panda"))) is StockTask
+    check = doctor._suite_speed(SUITE.name)
+    assert check.status == doctor.WARNING
+    assert check.detail == f"compiled loop for 0 of 18 tasks; stock loop for {', '.join(SUITE.tasks)}"
 
 
 def test_the_suite_checks_versions() -> None:
