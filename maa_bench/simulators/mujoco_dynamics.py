@@ -33,11 +33,12 @@ _STATISTICS = ("meaninertia", "meanmass", "meansize", "extent")
 
 
 class MujocoDynamics(ABC):
-    """Sets the dynamics of an environment's model; made before its first reset.
+    """Sets the dynamics of an environment's model; made before any layout is put into it.
 
     Args:
         model: the model, which resets keep.
-        placed: its arrays by which a layout says where bodies stand.
+        placed: its arrays by which a layout says where bodies stand. What follows from scaled masses is derived with
+            them as they are when this is made, whatever layouts come later.
         servos: which actuators are servos; default: all.
 
     Attributes:
@@ -78,7 +79,7 @@ class MujocoDynamics(ABC):
         """Let an action send the arm `gain` times as far as it does by itself."""
 
     def _derive(self) -> None:
-        """Call `mj_setConst`, which looks at where bodies stand: not where the last layout has put them."""
+        """Call `mj_setConst`, which looks at where bodies stand: where they stood when this was made."""
         model, scratch = self._model, self._scratch or mujoco.MjData(self._model)
         standing = {name: getattr(model, name).copy() for name in self._placed}
         for name, values in self._placed.items():

@@ -15,7 +15,11 @@ from maa_bench.simulators.mujoco_dynamics import MujocoDynamics
 
 
 class ModelDynamics(MujocoDynamics):
-    """Sets the dynamics of an environment's model; made before its first reset.
+    """Sets the dynamics of an environment's model; made before any layout is put into it.
+
+    robosuite resets an environment while it is made, by its own placement sampler. Cubes are placed in the state, but
+    Door's door in the model (`body_pos`, `body_quat`). What is copied here is therefore not the pose that the model was
+    compiled with but a draw, the same in every process, as `upstream.make` sets the seed.
 
     Args:
         env: a robosuite environment whose resets keep its model.
