@@ -103,8 +103,9 @@ def _free_the_base(model: Any) -> None:
     """Let Sawyer turn: its first link touches its own pedestal, at a point whose normal is the axis of the joint.
 
     MuJoCo 3.3 answers any torque about that axis by friction there, so that robosuite 1.5.2's Sawyer stands still in
-    its first joint and gets sideways by the others alone, half as far in 60 steps. Geoms collide if the `contype` of one meets the
-    `conaffinity` of the other: with bit 2 alone in both, this pair is left out, and those with others stay.
+    its first joint and gets sideways by the others alone, half as far in 60 steps. Geoms collide if the
+    `contype` of one meets the `conaffinity` of the other: with bit 2 alone in both, this pair is left out, and those
+    with others stay.
     """
     for name in ("robot0_link0_collision", "robot0_base_col"):
         model.geom_contype[model.geom_name2id(name)] = 2
