@@ -140,13 +140,14 @@ def test_the_doors_goal_is_where_its_handle_is_when_it_stands_open() -> None:
 
 
 @pytest.mark.parametrize("arm", ["Panda", *(pytest.param(arm, marks=pytest.mark.heavy) for arm in ARMS[1:])])
-def test_the_gripper_opens_to_1_and_closes_to_0(arm: str) -> None:
+def test_the_gripper_opens_to_1_and_closes_as_far_as_its_pads_let_it(arm: str) -> None:
+    closed = {"Sawyer": 0.28, "UR5e": 0.36, "IIWA": 0.31, "Kinova3": 0.36}.get(arm, 0.0)  # as docs/robosuite.md says
     simulator = stock(f"lift-{arm.lower()}")
     simulator.reset(SUITE.layouts(f"lift-{arm.lower()}", "train")[0])
-    for command, wanted in ((-1.0, 1.0), (1.0, 0.0)):
+    for command, wanted in ((-1.0, 1.0), (1.0, closed)):
         for _ in range(230 if arm == "Jaco" else 40):  # Jaco's fingers take a two-hundredth of their way a step
             obs, _ = simulator.step(np.array([0, 0, 0, 0, 0, 0, command]))
-        assert obs[12] == pytest.approx(wanted, abs=0.12), command
+        assert obs[12] == pytest.approx(wanted, abs=0.05 if closed else 0.12), command
         assert 0.0 <= obs[44] < 0.2
 
 
@@ -169,6 +170,19 @@ def test_a_layout_is_put_exactly_and_nothing_else_matters(task: str) -> None:
     again = [simulator.reset(layouts[3])]
     again += [simulator.step(action)[0] for action in np.random.default_rng(1).uniform(-1, 1, (3, 7))]
     assert np.array(again).tobytes() == np.array(after).tobytes()
+
+
+@pytest.mark.parametrize("arm", ["iiwa", pytest.param("kinova3", marks=pytest.mark.heavy)])
+def test_an_episode_does_not_depend_on_where_the_door_stood_before(arm: str) -> None:
+    """Robotiq's fingers close loops: the solver's warm start reached their last bits from the layout before."""
+    simulator, layouts = stock(f"door-{arm}"), SUITE.layouts(f"door-{arm}", "test")
+    episodes = []
+    for before in (4, 5):
+        simulator.reset(layouts[before])
+        simulator.step(np.ones(7))
+        actions = np.random.default_rng(1).uniform(-1, 1, (20, 7))
+        episodes.append([simulator.reset(layouts[3]), *(simulator.step(action)[0] for action in actions)])
+    assert np.array(episodes[0]).tobytes() == np.array(episodes[1]).tobytes()
 
 
 @every_task

@@ -5,7 +5,7 @@
 | 0-2   | position of the end effector (robosuite's `grip_site`, between the finger tips), world frame | m |
 | 3-8   | its orientation: first two columns of the rotation matrix, world frame | - |
 | 9-11  | its linear velocity, world frame | m/s |
-| 12    | gripper opening: 0 closed, 1 open, whatever the gripper | - |
+| 12    | gripper opening: 1 open, 0 at the closed end of its servos' range, before which the pads may meet | - |
 | 13-15 | position of the object, world frame | m |
 | 16-21 | its orientation, as 3-8 | - |
 | 22-24 | position of the object, end effector's frame | m |
