@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Iterable
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -29,14 +28,11 @@ def without_robosuite(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "robosuite", None)
 
-    def found(name: str) -> ModuleSpec | None:
-        return None if name == "robosuite" else ModuleSpec(name, None)
-
     def installed(packages: Iterable[str]) -> dict[str, str]:
         return {name: version for name, version in software(packages).items() if name != "robosuite"}
 
-    monkeypatch.setattr(doctor, "find_spec", found)
-    monkeypatch.setattr("maa_bench.simulators.software", installed)
+    for place in ("maa_bench.software.software", "maa_bench.simulators.software"):
+        monkeypatch.setattr(place, installed)
 
 
 @pytest.mark.usefixtures("without_robosuite")
@@ -101,7 +97,7 @@ def test_the_doctor_says_once_that_it_is_missing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_doctor_tries_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr("maa_bench.software.software", lambda packages: dict.fromkeys(packages, "1"))
     assert doctor._suites() == list_suites()
 
 
