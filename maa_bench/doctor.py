@@ -18,7 +18,7 @@ from typing import Literal
 
 from maa_bench import __version__, gl
 from maa_bench.errors import MaaBenchError
-from maa_bench.simulators import EXTRAS
+from maa_bench.simulators.catalogue import optional_simulators
 
 Status = Literal["ok", "warning", "FAILED"]
 OK: Status = "ok"
@@ -70,7 +70,7 @@ def checks(
         ("cache", lambda: _cache(cache_dir)),
         ("compiled code", _compiled),
         ("results", lambda: _results(results_dir)),
-        *((name, lambda name=name: _extra(name)) for name in (*EXTRAS, "ray")),
+        *((name, lambda name=name: _extra(name)) for name in (*optional_simulators(), "ray")),
     ]
     failed: set[str] = set()
     for name, job in jobs:
@@ -92,7 +92,8 @@ def _suites() -> list[str]:
     from maa_bench.software import software
     from maa_bench.suite import list_suites, load_suite
 
-    absent = set(EXTRAS) - set(software(EXTRAS))  # not by import: a folder of that name would do for one
+    optional = optional_simulators()
+    absent = set(optional) - set(software(optional))  # not by import: a folder of that name would do for one
     return [name for name in list_suites() if load_suite(name).simulator not in absent]
 
 

@@ -25,6 +25,7 @@ from maa_bench.dataset.schema import (
 )
 from maa_bench.dataset.store import CARD, CheckpointDataset, Entry
 from maa_bench.files import write_bytes
+from maa_bench.simulators.catalogue import SIMULATORS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,20 +45,6 @@ LIMITS = {
     "none, and `seed` and `env_step` are -1, unknown.",
 }
 """What a user of a producer's policies must know."""
-
-SIMULATORS = {
-    "metaworld": "Observations: hand position (3 numbers, metres), gripper opening (1, from 0 to 1), position (3, "
-    "metres) and orientation (4, a quaternion, no unit) of the first object, the same 7 of the second, zeros for what "
-    "a task has not; then these 18 numbers of the step before; then the goal's position (3, metres). Actions: the "
-    "hand's wanted movement along x, y and z (1 = 1 cm a step), and the gripper's effort. A step is 12.5 ms: 5 physics "
-    "steps of 2.5 ms.",
-    "robosuite": "Observations: 45 numbers, listed with units in tasks/robosuite-v1.toml. Actions: displacement (1 = 5 "
-    "cm) and rotation vector (1 = 0.5 rad) of the end effector in the world's frame, and the gripper (below 0 opens, "
-    "above 0 closes). A step is 50 ms: 25 physics steps of 2 ms.",
-    "toy": "Observations: position (2 numbers) and velocity (2) of a point mass in the plane, without a unit. Actions: "
-    "its wanted velocity (2).",
-}
-"""The simulator's own units, where they are known."""
 
 SOFTWARE_CITATION = """\
 @software{maa_bench,
@@ -189,7 +176,8 @@ def _total(entries: Iterable[Entry], count: str) -> int:
 
 def _columns(data: CheckpointDataset) -> str:
     spec = data.suite.policy
-    words = SIMULATORS.get(data.suite.simulator, "Observations and rewards are in the simulator's own units.")
+    simulator = SIMULATORS.get(data.suite.simulator)
+    words = simulator.units if simulator else "Observations and rewards are in the simulator's own units."
     known = shapes(spec)
     return f"""\
 ## Columns

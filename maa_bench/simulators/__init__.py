@@ -18,20 +18,10 @@ from maa_bench.errors import ProtocolError, SuiteError, did_you_mean
 from maa_bench.forward import PackedPolicy
 from maa_bench.method import Agent
 from maa_bench.policy import Float32
-from maa_bench.simulators.dynamics import NOMINAL, SETTINGS, Dynamics
+from maa_bench.simulators.catalogue import SIMULATORS, optional_simulators
+from maa_bench.simulators.dynamics import NOMINAL, Dynamics
 from maa_bench.software import software
 from maa_bench.suite import Suite, Task, load_suite
-
-_MODULES = {
-    "metaworld": "maa_bench.simulators.metaworld",
-    "robosuite": "maa_bench.simulators.robosuite",
-    "toy": "maa_bench.simulators.toy",
-}
-_DYNAMICS = {"metaworld": SETTINGS, "robosuite": SETTINGS, "toy": ("mass", "damping", "gain")}
-"""What can be perturbed; here and not in the modules, so that a protocol is refused without importing one."""
-
-EXTRAS = ("robosuite",)
-"""Packages of simulators that only an extra of the same name brings."""
 
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -201,7 +191,7 @@ def check_installed(suite: Suite) -> None:
 
 
 def _needs(suite: Suite, package: str) -> str:
-    wanted = f"maa-bench[{suite.simulator}]" if suite.simulator in EXTRAS else "maa-bench"
+    wanted = f"maa-bench[{suite.simulator}]" if suite.simulator in optional_simulators() else "maa-bench"
     return f"suite {suite.name} needs the package {package!r}: pip install '{wanted}'"
 
 
@@ -226,11 +216,11 @@ def simulator_of(suite: Suite) -> Simulator:
         SuiteError: unknown simulator, a missing package, or another version.
     """
     name = suite.simulator
-    if name not in _MODULES:
-        raise SuiteError(f"suite {suite.name} needs the simulator {name!r}.{did_you_mean(name, _MODULES)}")
+    if name not in SIMULATORS:
+        raise SuiteError(f"suite {suite.name} needs the simulator {name!r}.{did_you_mean(name, SIMULATORS)}")
     check_installed(suite)
     try:
-        module: Simulator = importlib.import_module(_MODULES[name])
+        module: Simulator = importlib.import_module(SIMULATORS[name].module)
     except Exception as error:
         if isinstance(error, ImportError) and "libGL" in str(error):  # of OpenCV, which robosuite imports
             raise SuiteError(f"suite {suite.name}: {error}: apt-get install libgl1") from error
@@ -252,7 +242,7 @@ def simulator_of(suite: Suite) -> Simulator:
 
 def served_dynamics(suite: Suite) -> tuple[str, ...]:
     """The settings of `Dynamics` that a suite's simulator can perturb; imports no simulator."""
-    return _DYNAMICS.get(suite.simulator, ())
+    return _served(suite.simulator)
 
 
 def check_served(simulator: str, settings: Iterable[str]) -> None:
@@ -261,11 +251,15 @@ def check_served(simulator: str, settings: Iterable[str]) -> None:
     Raises:
         ProtocolError: names the first such setting, and those that there are.
     """
-    served = _DYNAMICS.get(simulator, ())
+    served = _served(simulator)
     for name in settings:
         if name not in served:
             found = f"it can perturb {', '.join(served)}" if served else "its dynamics cannot be perturbed"
             raise ProtocolError(f"--{name}: the simulator {simulator!r} has no {name} to perturb; {found}")
+
+
+def _served(simulator: str) -> tuple[str, ...]:
+    return SIMULATORS[simulator].dynamics if simulator in SIMULATORS else ()
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maa_bench import simulators
 from maa_bench.bench import PARTS, DifferentWorkError, Report, Settings, Sweep, TaskResult, _same, middle, mixture
 from maa_bench.bench.limit import limit_of, no_limit
 from maa_bench.bench.ways import Lap, LayoutEnv, NumpyPolicy, Vector, Work, deal
@@ -21,6 +20,7 @@ from maa_bench.errors import ProtocolError
 from maa_bench.policy import act
 from maa_bench.report.bench import as_markdown, notes, tables
 from maa_bench.simulators import Resets, simulator_of
+from maa_bench.simulators.catalogue import SIMULATORS, Entry
 from maa_bench.suite import load_suite
 
 TOY = load_suite("toy-v1")
@@ -165,7 +165,7 @@ def third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(THIRD)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(simulators._MODULES, name, name)
+    monkeypatch.setitem(SIMULATORS, name, Entry(name, (), "none"))
     yield tmp_path / name
     for module in (name, f"{name}.physics"):
         sys.modules.pop(module, None)

@@ -24,6 +24,7 @@ from maa_bench.dataset.store import CARD, CheckpointDataset
 from maa_bench.dataset.tables import write_checkpoints
 from maa_bench.errors import DataError
 from maa_bench.prompts import OUTCOME, SEGMENT
+from maa_bench.simulators.catalogue import SIMULATORS
 from maa_bench.suite import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -205,8 +206,8 @@ def test_the_citations_are_those_of_the_repository(tiny_dataset: CheckpointDatas
 
 
 def test_units_of_meta_world_are_told(tiny_dataset: CheckpointDataset) -> None:
-    assert load_suite("metaworld-v1").simulator in card.SIMULATORS
-    assert card.SIMULATORS["toy"] in card_text(tiny_dataset)
+    assert "metres" in SIMULATORS[load_suite("metaworld-v1").simulator].units
+    assert SIMULATORS["toy"].units in card_text(tiny_dataset)
     assert "metres" not in card_text(tiny_dataset)
 
 

@@ -69,7 +69,7 @@ def test_a_broken_suite_hides_nothing(works: set[str], tmp_path: Path) -> None:
 
 def test_a_folder_of_its_name_is_no_installed_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "toy-v1" in doctor._suites()
-    monkeypatch.setattr(doctor, "EXTRAS", ("toy",))  # no installed package has this name
+    monkeypatch.setattr(doctor, "optional_simulators", lambda: ("toy",))  # no installed package has this name
     (tmp_path / "toy").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert find_spec("toy") is not None
