@@ -92,9 +92,11 @@ class TaskSimulator(Protocol):
     Attributes:
         reward: the simulator's own reward of the last `step`; 0 before the first. For those who train by reinforcement:
             no part of the benchmark depends on it, nothing that is hashed or recorded contains it.
+        action_dim: numbers of an action.
     """
 
     reward: float
+    action_dim: int
 
     def reset(self, layout: Float64) -> Float64:
         """Put the task into a frozen initial state; returns the first observation (obs_dim,) float64.
@@ -275,7 +277,7 @@ def opened_task(suite: Suite, task: str) -> TaskSimulator:
     """A task's simulator, which stays open between the jobs of one process, and keeps the reset states that it made.
 
     Raises:
-        SuiteError: as `simulator_of`, or observations of another size than the suite's policies.
+        SuiteError: as `simulator_of`, or observations or actions of another size than the suite's policies have.
     """
     return _opened(suite.source, task, suite.layouts_sha256, repr(suite.task(task)))
 
@@ -285,14 +287,16 @@ def _opened(suite: str, task: str, *identity: str) -> TaskSimulator:
     """Another `identity` opens another: a suite's file may change while a process lives."""
     loaded = load_suite(suite)
     simulator = simulator_of(loaded).open_task(loaded.task(task))
+    spec = loaded.policy
+    for key, wanted, given, what in (
+        ("obs_dim", spec.obs_dim, len(simulator.observation_bounds()[0]), "gives observations"),
+        ("action_dim", spec.action_dim, simulator.action_dim, "takes actions"),
+    ):
+        if given != wanted:
+            raise SuiteError(f"suite {loaded.name}: 'policy.{key}' is {wanted}, but {task!r} {what} of {given} numbers")
     # What is compiled on first use is compiled now, and not in some candidate's time.
-    idle = PackedPolicy(loaded.policy, np.zeros(loaded.policy.n_params, np.float32))
+    idle = PackedPolicy(spec, np.zeros(spec.n_params, np.float32))
     simulator.first_success(idle, loaded.layouts(task, "test")[0], 0)
-    wanted, given = loaded.policy.obs_dim, len(simulator.observation_bounds()[0])
-    if given != wanted:
-        raise SuiteError(
-            f"suite {loaded.name}: 'policy.obs_dim' is {wanted}, but {task!r} gives observations of {given} numbers"
-        )
     return simulator
 
 

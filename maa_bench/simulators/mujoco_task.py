@@ -42,7 +42,7 @@ def _ignore(message: str) -> None:
 
 
 class MujocoTask(TaskSimulator):
-    """A `TaskSimulator` but for `reset`, `step`, `observation_bounds` and `expert`.
+    """A `TaskSimulator` but for `action_dim`, `reset`, `step`, `observation_bounds` and `expert`.
 
     Args:
         model, data: of the environment, which its resets keep.

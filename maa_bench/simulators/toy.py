@@ -46,6 +46,8 @@ class PointMass:
     The reward of a step is minus the distance to the goal after it.
     """
 
+    action_dim = 2
+
     def __init__(self, task: Task) -> None:
         goal = task.options.get("goal")
         if task.env != "point-mass" or not isinstance(goal, list) or len(goal) != 2:

@@ -325,11 +325,20 @@ def test_layouts_that_are_not_as_the_suite_says_are_refused(
         suite.layouts("goal-000", "train")
 
 
-def test_policies_of_another_size_than_the_observations_are_refused(edit_suite: EditSuite) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("obs_dim", 5, r"'policy\.obs_dim' is 5, but 'goal-030' gives observations of 4 numbers"),
+        ("action_dim", 3, r"'policy\.action_dim' is 3, but 'goal-030' takes actions of 2 numbers"),
+    ],
+)
+def test_policies_of_another_size_than_the_task_are_refused(
+    edit_suite: EditSuite, key: str, value: int, message: str
+) -> None:
     from maa_bench.simulators import opened_task
 
-    suite = load_suite(str(edit_suite(set_key("policy", "obs_dim", value=5))))
-    with pytest.raises(SuiteError, match=r"'policy\.obs_dim' is 5, but 'goal-030' gives observations of 4 numbers"):
+    suite = load_suite(str(edit_suite(set_key("policy", key, value=value))))
+    with pytest.raises(SuiteError, match=message):
         opened_task(suite, "goal-030")
 
 

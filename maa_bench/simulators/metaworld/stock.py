@@ -36,6 +36,8 @@ class StockTask(MujocoTask):
     The reward is Meta-World's own, shaped, between 0 and 10 a step.
     """
 
+    action_dim = 4
+
     def __init__(self, task: Task) -> None:
         if task.env not in ALL_V3_ENVIRONMENTS:
             raise SuiteError(

@@ -82,6 +82,8 @@ class StockTask(MujocoTask):
     The reward is robosuite's own, shaped, at most 1 a step.
     """
 
+    action_dim = 7
+
     def __init__(self, task: Task) -> None:
         self.arm = arm_of(task)
         silence()
