@@ -202,7 +202,12 @@ def _make_plan(
     for task in tasks or ():
         loaded_suite.task(task)
         if task not in chosen.test:
-            raise ProtocolError(f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}")
+            raise ProtocolError(
+                f"split {split!r} does not test {task!r}; its tasks are {', '.join(chosen.test)}"
+                + "".join(
+                    [f" (--split {name} tests it)" for name, s in loaded_suite.splits.items() if task in s.test][:1]
+                )
+            )
     protocol.check_serves(loaded_suite)
     check_device(protocol.device)
     loaded_suite.layouts(chosen.test[0], "test")  # reads and checks the layout file

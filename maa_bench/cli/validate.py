@@ -29,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(help="Record folders, or folders of results.", exists=True)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Record folders, or folders of results.", exists=True, file_okay=False)
+    ],
     sample: Annotated[
         int, typer.Option("--sample", min=0, help="Candidates of each record to roll out again; 0: none.")
     ] = SAMPLE,

@@ -398,7 +398,9 @@ def test_another_version_of_a_simulators_package_is_refused(edit_suite: EditSuit
 
 
 def test_a_plan_checks_the_splits_tasks(tiny_suite: Path, tiny_protocol: Protocol) -> None:
-    with pytest.raises(MaaBenchError, match=r"does not test 'goal-000'; its tasks are goal-030, goal-210"):
+    with pytest.raises(
+        MaaBenchError, match=r"does not test 'goal-000'; its tasks are goal-030, goal-210 \(--split seen tests it\)"
+    ):
         make_plan(["expert"], str(tiny_suite), "unseen", ["goal-000"], tiny_protocol)
     with pytest.raises(MaaBenchError, match=r"no task 'goal-31'"):
         make_plan(["expert"], str(tiny_suite), "unseen", ["goal-31"], tiny_protocol)
