@@ -22,8 +22,8 @@ from maa_bench.simulators.robosuite.observation import OBS_DIM, bounds, observe,
 from maa_bench.simulators.robosuite.upstream import ARMS, TASKS, make
 from maa_bench.suite import Task
 
-VIEW = View("frontview", hidden_group=0)
-"""By the one of robosuite's cameras that has arm, table and objects of every task in view. Its geoms of group 0 are
+VIEW = View("sideview", hidden_group=0)
+"""By the nearest of robosuite's cameras that has arm and objects of every task in view. Its geoms of group 0 are
 what collides, those of group 1 what is looked at."""
 
 POSE = 7
