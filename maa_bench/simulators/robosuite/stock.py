@@ -117,7 +117,6 @@ class StockTask(MujocoTask):
         """
         self.reward, self._steps = 0.0, 0
         self._robot.init_qpos, self._placement.poses = self._parts(layout)
-        self._put_what_stands()
         self.env.reset()
         return self._observe()
 
@@ -141,17 +140,6 @@ class StockTask(MujocoTask):
     def _observe(self) -> Float64:
         observe(*self._observed, self._obs)
         return self._obs.copy()
-
-    def _put_what_stands(self) -> None:
-        """Put the door, which has its place in the model, before the reset does.
-
-        robosuite runs the physics forward before it places the door: with that of the layout before, from whose
-        solution the solver would then start.
-        """
-        for thing, pose in zip(self.sampler.mujoco_objects, self._placement.poses, strict=True):
-            body = self.model.body(thing.root_body)
-            if not body.dofnum.item():
-                body.pos[:], body.quat[:] = pose[:3], pose[3:]
 
     def _parts(self, layout: Float64) -> tuple[Float64, Float64]:
         """Joint positions and poses (n_objects, 7) of a layout, checked."""
