@@ -224,8 +224,9 @@ def simulator_of(suite: Suite) -> Simulator:
     try:
         module: Simulator = importlib.import_module(SIMULATORS[name].module)
     except Exception as error:
-        if isinstance(error, ImportError) and "libGL" in str(error):  # of OpenCV, which robosuite imports
-            raise SuiteError(f"suite {suite.name}: {error}: apt-get install libgl1") from error
+        for library, how in SIMULATORS[name].libraries.items():
+            if isinstance(error, ImportError) and library in str(error):
+                raise SuiteError(f"suite {suite.name}: {error}: {how}") from error
         if isinstance(error, ImportError) and error.name:
             raise SuiteError(_needs(suite, error.name)) from error
         # Though nothing is drawn yet, mujoco loads the backend of MUJOCO_GL as it is imported, and fails with it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from maa_bench.simulators.dynamics import SETTINGS
 
@@ -16,12 +17,14 @@ class Entry:
         dynamics: the settings of `Dynamics` that it can perturb; here, so that a protocol is refused at once.
         units: what observations and actions are, with units, for the cards of datasets.
         optional: whether only an extra brings its package; package, extra and simulator are then of one name.
+        libraries: of the system, without which its import fails: from a part of their name to what installs them.
     """
 
     module: str
     dynamics: tuple[str, ...]
     units: str
     optional: bool = False
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
 
 SIMULATORS = {
@@ -41,6 +44,7 @@ SIMULATORS = {
         "rotation vector (1 = 0.5 rad) of the end effector in the world's frame, and the gripper (below 0 opens, above "
         "0 closes). A step is 50 ms: 25 physics steps of 2 ms.",
         optional=True,
+        libraries={"libGL": "apt-get install libgl1"},  # of OpenCV, which robosuite imports
     ),
     "toy": Entry(
         "maa_bench.simulators.toy",

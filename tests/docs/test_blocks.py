@@ -20,7 +20,7 @@ COMMANDS = ("bash", "python", "sh")
 """Languages of what can be run."""
 
 GENERATED = {page for page in PAGES if page.startswith("docs/dataset-1500/")}
-"""Cards, as they stand in the folders of datasets, which are not here; tests/unit/test_card.py runs the blocks of a card."""
+"""Cards, as they stand in folders of datasets, which are not here. tests/unit/test_card.py runs a card's blocks."""
 
 MARKS = {"main job": "tests/simulators/test_main_job.py, heavy", "test command": "CI runs it"}
 """Blocks of the README that something else runs."""

@@ -86,6 +86,11 @@ def test_some_steps_are_stocks(task: str) -> None:
     assert_same(task, "random", SUITE.layouts(task, "test")[0], 20)
 
 
+@pytest.mark.parametrize("task", QUICK)
+def test_successes_are_stocks(task: str) -> None:
+    assert assert_same(task, "expert", SUITE.layouts(task, "test")[2], 100) > 0
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("task", SUITE.tasks)
 def test_whole_episodes_are_stocks(task: str) -> None:

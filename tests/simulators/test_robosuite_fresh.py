@@ -1,4 +1,4 @@
-"""An episode of ours is that of an environment of robosuite's that was just made, with resets of its own: to the byte."""
+"""An episode of ours is that of an environment of robosuite's own that was just made: to the byte."""
 
 from __future__ import annotations
 

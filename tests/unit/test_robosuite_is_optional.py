@@ -18,6 +18,8 @@ from maa_bench.simulators.dynamics import SETTINGS
 from maa_bench.software import software
 from maa_bench.suite import list_suites, load_suite
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def without_robosuite(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +78,25 @@ def test_a_missing_system_library_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("without_robosuite")
-def test_what_needs_no_simulator_works(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["list", "tasks", "--suite", "robosuite-v1", "--split", "unseen"], "door-sawyer"),
+        (
+            ["run", "--suite", "robosuite-v1", "--method", "random_seen", "--dry-run", "--cache-dir", "cache"],
+            "door-sawyer",
+        ),
+        (["validate", str(next(ROOT.glob("results/expert/robosuite-v1-unseen-*"))), "--sample", "0"], "holds"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_needs_no_simulator_works(
+    command: list[str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "robosuite-v1" in list_suites()
-    assert main(["list", "tasks", "--suite", "robosuite-v1", "--split", "unseen"]) == 0
-    assert "door-sawyer" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 0
+    assert shown in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("without_robosuite")
@@ -107,7 +124,7 @@ def test_a_protocol_with_other_dynamics_needs_no_simulator() -> None:
 
 def test_the_extra_asks_for_a_pyarrow_that_works_with_its_numpy() -> None:
     """robosuite's mink wants numpy 1; pip would join pyarrow 26 to it, whose import then fails."""
-    table = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     asked = [Requirement(text) for text in table["project"]["optional-dependencies"]["robosuite"]]
     (pyarrow,) = (requirement for requirement in asked if requirement.name == "pyarrow")
     assert "25.0.1" in pyarrow.specifier

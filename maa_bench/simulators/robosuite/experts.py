@@ -1,4 +1,5 @@
-"""Scripted experts for Lift, Stack and Door: the same rules on all six arms, read off the observation alone.
+"""Scripted experts for Lift, Stack and Door: read off the observation alone, the same rules on all six arms but for
+Jaco's slow fingers, which squeeze less and carry slower.
 
 robosuite has none. An expert keeps no state. Which part of a task it is in follows from where the hand, the fingers and
 the objects are, so an expert that is knocked off its way goes on from where it finds itself, and a policy can be cloned
@@ -26,7 +27,8 @@ LOOK_AHEAD = 0.06
 ROTATION_GAIN = 3.0
 """Action for a radian of error."""
 DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""The hand above the table: fingers point down and close along the world's y. Columns: closing axis, ..., approach."""
+"""The hand above the table: fingers point down and close along the world's y. Columns: the axis along
+which they close, the one across it, the one along which they approach."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Scene:
         hand: position of the grip site.
         frame: orientation of the hand: the fingers close along its x and approach along its z.
         speed: velocity of the hand, m/s.
-        opening: distance between the finger pads, m.
+        apart: distance between the finger pads, m.
         thing: position of the object: the cube, or the site on the door's handle.
         thing_frame: its orientation.
         goal: where the object is to go.
@@ -68,7 +70,7 @@ class Scene:
     hand: Float64
     frame: Float64
     speed: Float64
-    opening: float
+    apart: float
     thing: Float64
     thing_frame: Float64
     goal: Float64
@@ -149,12 +151,12 @@ def _faces_yaw(scene: Scene, avoid: Float64 | None) -> float:
 
 def _closed(scene: Scene) -> float:
     """From 0, fingers open, to 1, fingers on a cube of 4 cm."""
-    return _ramp(scene.opening, 0.062, 0.050)
+    return _ramp(scene.apart, 0.062, 0.050)
 
 
 def _lead(scene: Scene) -> float:
     """How far above the cube's middle a closing hand wants to be, m."""
-    return 0.012 * _closed(scene) + 0.03 * _ramp(scene.opening, 0.052, 0.049)
+    return 0.012 * _closed(scene) + 0.03 * _ramp(scene.apart, 0.052, 0.049)
 
 
 def _holds(scene: Scene, yaw: float) -> bool:
@@ -173,7 +175,7 @@ def _above(scene: Scene, yaw: float) -> Float64:
     height = np.clip(2.0 * (np.hypot(away[0], away[1]) - 0.008), 0.0, 0.08)
     height += np.clip(0.12 * (abs(yaw - scene.yaw) - 0.12), 0.0, 0.05)
     if away[2] > 0.012:
-        height = max(height, 0.05 * _ramp(scene.opening, 0.058, 0.052))
+        height = max(height, 0.05 * _ramp(scene.apart, 0.058, 0.052))
     return scene.thing + _up(height)
 
 
@@ -187,11 +189,11 @@ class _CubeExpert(Agent):
         """Experts keep no state."""
 
     def _approach(self, scene: Scene, yaw: float) -> Float64:
-        grip = -1.0 if scene.opening < self._gripper.wide else 0.0
+        grip = -1.0 if scene.apart < self._gripper.wide else 0.0
         return _action(scene, _above(scene, yaw), _about_z(yaw) @ DOWN, grip)
 
     def _carry(self, scene: Scene, target: Float64, yaw: float) -> Float64:
-        grip = 1.0 if scene.opening > self._gripper.firm else 0.0
+        grip = 1.0 if scene.apart > self._gripper.firm else 0.0
         action = _action(scene, target, _about_z(yaw) @ DOWN, grip)
         action[:3] = np.clip(action[:3], -self._gripper.pace, self._gripper.pace)
         return action
@@ -227,7 +229,7 @@ class StackExpert(_CubeExpert):
         yaw = _faces_yaw(scene, None if raised else scene.goal)
         frame = _about_z(yaw) @ DOWN
         if aside < 0.013 and -0.012 < -lack[2] < 0.006:  # it stands where it should
-            away = 0.1 * _ramp(scene.opening, 0.055, 0.065)
+            away = 0.1 * _ramp(scene.apart, 0.055, 0.065)
             return _action(scene, scene.thing + _up(away), frame, -1.0)
         if not _holds(scene, yaw):
             return self._approach(scene, yaw)
@@ -268,11 +270,11 @@ class DoorExpert(Agent):
         frame = _about_z(yaw) @ _about_y(-FOLLOW * max(scene.latch, 0.0)) @ _about_x(-TILT) @ DOWN
         across, approach = frame[:, 0], frame[:, 2]
         # The finger behind stays 36 mm from the middle of the handle, however wide the hand is open.
-        middle = max(0.5 * scene.opening - 0.036, 0.0)
+        middle = max(0.5 * scene.apart - 0.036, 0.0)
         place = scene.thing + 0.008 * along + middle * across
         away = scene.hand - place
         beside, before, depth = float(away @ along), float(away @ across), float(away @ approach)
-        closed = _ramp(scene.opening, 0.080, 0.072)
+        closed = _ramp(scene.apart, 0.080, 0.072)
         turned = _ramp(scene.latch, 0.1, 0.2)
         if (
             -0.015 - 0.01 * closed - 0.02 * turned < depth < 0.04

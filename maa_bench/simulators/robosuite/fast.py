@@ -1,4 +1,4 @@
-"""robosuite at nearly the speed of its physics and linear algebra: stock's very bytes, a few times its steps a second.
+"""robosuite at nearly the speed of its physics and linear algebra: stock's very bytes at three times its speed.
 
 A control step of `FastTask` makes the calls of stock's that decide the state, in compiled code (`kernel`), and leaves
 out observables, rewards that nobody reads, and the robot's record of its recent past.

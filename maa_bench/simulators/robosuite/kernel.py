@@ -34,28 +34,30 @@ DONE, SINGULAR = 0, 1
 
 
 @njit
-def _pseudo_inverse(at: Int64, rank: Int32, a: Float64, s: Float64, vt: Float64) -> bool:
+def _pseudo_inverse(at: Int64, status: Int32, s: Float64, vt: Float64) -> bool:
     """Moore-Penrose inverse as `numpy.linalg.pinv` is compiled by numba: from `dgesdd`, by one `dgemm`.
 
     Args:
-        at: addresses of functions and arguments (`maa_bench.simulators.robosuite.memory`).
-        rank: (1,) for the number of singular values that count.
-        a: (n, n) column by column; destroyed. s, vt: scratch.
+        at: addresses of functions and arguments (`Memory._svd`), the matrix (n, n) among them, which is destroyed.
+        status: what LAPACK returns, by `Memory`: 1 the number of singular values that count, 2 of `dgesdd`.
+        s, vt: (n,) and (n, n) scratch.
 
     Returns whether `dgesdd` converged; the inverse is where `at` says.
     """
     n = len(s)
-    call(at[0], (at[2], at[5], at[5], at[7], at[5], at[8], at[9], at[5], at[10], at[5], at[11], at[12], at[13], at[14]))
+    call(at[0], (at[2], at[4], at[4], at[6], at[4], at[7], at[8], at[4], at[9], at[4], at[10], at[11], at[12], at[13]))
+    if status[2] != 0:
+        return False
     cut, last = s[0] * CUTOFF, 0
     for k in range(n):
         if s[k] > cut:
             s[k] = 1.0 / s[k]
             last = k
-    rank[0] = last + 1
+    status[1] = last + 1
     for i in range(n):
         for j in range(last + 1):
             vt[i, j] = vt[i, j] * s[j]
-    call(at[1], (at[3], at[3], at[5], at[5], at[6], at[15], at[10], at[5], at[9], at[5], at[16], at[17], at[5]))
+    call(at[1], (at[3], at[3], at[4], at[4], at[5], at[14], at[9], at[4], at[8], at[4], at[15], at[16], at[4]))
     return True
 
 
@@ -71,8 +73,8 @@ def _controller(arm: Any, state: Any, scratch: Any, goal: Any, held: int) -> boo
     mass, inverse, null = square
     jac, jac_pos, jac_ori, left, left_3, right, right_2 = wide
     product_6, copy_6, s_6, vt_6, lambda_6, product_3, copy_3, s_3, vt_3, lambda_pos, lambda_ori = inverses
-    call(at[3], (at[5], at[6], at[9], at[10], at[7]))
-    call(at[3], (at[5], at[6], at[11], at[12], at[8]))
+    call(at[2], (at[4], at[5], at[8], at[9], at[6]))
+    call(at[2], (at[4], at[5], at[10], at[11], at[7]))
     velocity, base_velocity = np.dot(jac_p, qvel), np.dot(base_p, qvel)
     turning, base_turning = np.dot(jac_r, qvel), np.dot(base_r, qvel)
     if held == 0:
@@ -81,7 +83,7 @@ def _controller(arm: Any, state: Any, scratch: Any, goal: Any, held: int) -> boo
             for i in range(3):
                 jac_pos[i, j] = jac[i, j] = jac_p[i, column]
                 jac_ori[i, j] = jac[3 + i, j] = jac_r[i, column]
-        call(at[4], (at[5], at[13], at[14]))
+        call(at[3], (at[4], at[12], at[13]))
         for i in range(n):
             for j in range(n):
                 mass[i, j] = full[index[1, i], index[1, j]]
@@ -102,10 +104,10 @@ def _controller(arm: Any, state: Any, scratch: Any, goal: Any, held: int) -> boo
         force[i] = (goal_pos[i] - ref_pos[i]) * gains[0, i] + -(velocity[i] - base_velocity[i]) * gains[1, i]
         torque[i] = 0.5 * turn[i] * gains[0, 3 + i] + -(turning[i] - base_turning[i]) * gains[1, 3 + i]
 
-    call(at[15], (at[17], at[17], at[18], at[17], at[19], at[20]))
+    call(at[14], (at[16], at[16], at[17], at[16], at[18], at[19]))
     if status[0] != 0:
         return False
-    call(at[16], (at[17], at[18], at[17], at[19], at[21], at[22], at[20]))
+    call(at[15], (at[16], at[17], at[16], at[18], at[20], at[21], at[19]))
     if status[0] != 0:
         return False
     np.dot(jac, inverse, left)
@@ -113,16 +115,17 @@ def _controller(arm: Any, state: Any, scratch: Any, goal: Any, held: int) -> boo
     if not math.isfinite(product_6.sum()):
         return False
     copy_6[:] = product_6
-    _pseudo_inverse(at_6, status[1:2], copy_6, s_6, vt_6)
+    if not _pseudo_inverse(at_6, status, s_6, vt_6):
+        return False
     np.dot(jac_pos, inverse, left_3)
     np.dot(left_3, jac_pos.T, product_3)
     copy_3[:] = product_3
-    _pseudo_inverse(at_3[0], status[1:2], copy_3, s_3, vt_3)
+    if not _pseudo_inverse(at_3[0], status, s_3, vt_3):
+        return False
     np.dot(jac_ori, inverse, left_3)
     np.dot(left_3, jac_ori.T, product_3)
     copy_3[:] = product_3
-    _pseudo_inverse(at_3[1], status[1:2], copy_3, s_3, vt_3)
-    if status[2] != 0:
+    if not _pseudo_inverse(at_3[1], status, s_3, vt_3):
         return False
     np.dot(inverse, jac.T, right)
     np.dot(right, lambda_6, right_2)
@@ -152,9 +155,9 @@ def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, subst
 
     Args:
         arm: what stays the same.
-            at: addresses: 1 mj_step1, 2 mj_step2, 3 mj_jacSite, 4 mj_fullM, 5 model, 6 data, 7 grip site, 8 base site,
-                9-12 memory of the four Jacobians, 13 memory of the full mass matrix, 14 qM, 15 dgetrf, 16 dgetri,
-                17-22 their arguments.
+            at: addresses: 0 mj_step1, 1 mj_step2, 2 mj_jacSite, 3 mj_fullM, 4 model, 5 data, 6 grip site, 7 base site,
+                8-11 memory of the four Jacobians, 12 memory of the full mass matrix, 13 qM, 14 dgetrf, 15 dgetri,
+                16-21 their arguments.
             at_6, at_3: for `_pseudo_inverse` of 6 x 6 and 3 x 3 matrices.
             index: (3, n) addresses of the arm's joints in qpos and qvel, of its motors in ctrl.
             gains: (2, 6) stiffness and damping.
@@ -167,7 +170,7 @@ def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, subst
             square: mass matrix and its inverse (n, n), column by column; null space (n, n), row by row.
             wide: (6, n), (3, n), (3, n) Jacobians of the arm; (6, n) and (3, n) scratch; (n, 6), (n, 6) scratch.
             inverses: 6 x 6 and 3 x 3: product (row by row), copy (column by column), s, vt, inverse (column by column).
-            status: (4,) return value of LAPACK, rank, and what is not used here.
+            status: (3,) what `dgetrf` and `dgetri` return, rank of the last inverse, what `dgesdd` returns.
             torques: (n,).
         goal: position (3,) and matrix (3, 3) of the grip site, world frame; (n,) joint positions that the null space is
             drawn to; commands of the gripper.
@@ -180,7 +183,7 @@ def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, subst
     ctrl, torques, grip = state[3], scratch[-1], goal[-1]
     for substep in range(substeps):
         if substep > 0:
-            call(at[1], (at[5], at[6]))
+            call(at[0], (at[4], at[5]))
         if not _controller(arm, state, scratch, goal, held if substep == 0 else 0):
             return SINGULAR
         for j in range(len(torques)):
@@ -189,7 +192,7 @@ def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, subst
             ctrl[servos[j]] = grip[j]
         if len(trace) > 0:
             trace[substep] = ctrl
-        call(at[2], (at[5], at[6]))
+        call(at[1], (at[4], at[5]))
     return DONE
 
 
@@ -197,6 +200,6 @@ def control_step(arm: Any, state: Any, scratch: Any, goal: Any, held: int, subst
 def replay(at: Int64, ctrl: Float64, commands: Float64) -> None:
     """The physics of recorded substeps and nothing else. `commands`: (n_substeps, n_controls)."""
     for row in range(len(commands)):
-        call(at[1], (at[5], at[6]))
+        call(at[0], (at[4], at[5]))
         ctrl[:] = commands[row]
-        call(at[2], (at[5], at[6]))
+        call(at[1], (at[4], at[5]))

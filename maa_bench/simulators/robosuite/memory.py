@@ -50,17 +50,17 @@ class Memory:
         jacobians = tuple(np.zeros((3, nv)) for _ in range(4))
         full = np.zeros((nv, nv))
         mass, inverse = np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
-        status = np.zeros(4, np.int32)
+        status = np.zeros(3, np.int32)
         at_6, inverses_6 = self._svd(6, status)
         # The two 3 x 3 inverses share all memory but that of their results.
         at_3, inverses_3 = self._svd(3, status)
         other = np.zeros((3, 3), order="F")
         at_other = at_3.copy()
-        at_other[17] = _address(other)
+        at_other[16] = _address(other)
         size, pivots = _int(n), np.zeros(n, np.int32)
         work, lwork = self._inverse_work(n, inverse, pivots, status)
         at = [
-            0, *map(address_of, ("mj_step1", "mj_step2", "mj_jacSite", "mj_fullM")),
+            *map(address_of, ("mj_step1", "mj_step2", "mj_jacSite", "mj_fullM")),
             model._address, data._address, site, base, *map(_address, jacobians), _address(full), _address(data.qM),
             _scipy("cython_lapack", "dgetrf"), _scipy("cython_lapack", "dgetri"),
             *map(_address, (size, inverse, pivots, status, work, lwork)),
@@ -83,7 +83,11 @@ class Memory:
         self._kept += [size, pivots, work, lwork]
 
     def _svd(self, n: int, status: Any) -> tuple[Int64, tuple[Float64, ...]]:
-        """Addresses for `_pseudo_inverse` of n x n matrices, and its (product, copy, s, vt, inverse)."""
+        """Addresses for `_pseudo_inverse` of n x n matrices, and its (product, copy, s, vt, inverse).
+
+        The addresses: 0 dgesdd, 1 dgemm, 2 and 3 the letters S and C, 4 n, 5 the rank, 6 the matrix, 7-9 s, u, vt, 10
+        and 11 work and its size, 12 iwork, 13 what dgesdd returns, 14 and 15 the numbers 1 and 0, 16 the inverse.
+        """
         product, copy, result = np.zeros((n, n)), np.zeros((n, n), order="F"), np.zeros((n, n), order="F")
         s, u, vt = np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
         gesdd, gemm = _scipy("cython_lapack", "dgesdd"), _scipy("cython_blas", "dgemm")
@@ -99,7 +103,7 @@ class Memory:
         lwork = _int(len(work))
         self._kept += [product, copy, result, s, u, vt, letters, size, iwork, one, zero, work, lwork, status]
         at = [
-            gesdd, gemm, order[0], order[1], 0, _address(size), _address(status) + 4, _address(copy), _address(s),
+            gesdd, gemm, order[0], order[1], _address(size), _address(status) + 4, _address(copy), _address(s),
             _address(u), _address(vt), _address(work), _address(lwork), _address(iwork), _address(status) + 8,
             _address(one), _address(zero), _address(result),
         ]  # fmt: skip

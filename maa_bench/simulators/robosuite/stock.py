@@ -132,7 +132,7 @@ class StockTask(MujocoTask):
         return bounds()
 
     def expert(self) -> Agent:
-        """A scripted controller for the task, the same for every arm."""
+        """A scripted controller for the task; the arm matters for its gripper alone."""
         from maa_bench.simulators.robosuite.experts import make_expert
 
         return make_expert(self.task.env, self.arm)

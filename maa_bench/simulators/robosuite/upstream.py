@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import logging
 import os
 from pathlib import Path
@@ -69,16 +69,22 @@ def controller() -> dict[str, Any]:
     joint: the same action would mean another thing on another arm, and at another time.
 
     Raises:
-        SuiteError: robosuite's file of it is missing.
+        SuiteError: robosuite's file of it is missing or damaged.
     """
+    # Read here: robosuite's own loader prints on the screen that it could not, and does not say which file.
+    path = Path(ROBOSUITE.controllers.__file__).parent / "config" / "default" / "parts" / "osc_pose.json"
     try:
-        part = ROBOSUITE.controllers.load_part_controller_config(default_controller="OSC_POSE")
-    except (OSError, AssertionError) as error:
+        part = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no JSON: {error}"
         raise SuiteError(
-            f"robosuite's controller config OSC_POSE cannot be read ({error}): pip install --force-reinstall robosuite"
+            f"robosuite's controller config {path} cannot be read ({reason}): pip install --force-reinstall --no-deps "
+            f"robosuite=={ROBOSUITE.__version__}"
         ) from None
-    part = {**part, "input_ref_frame": "world", "gripper": {"type": "GRIP"}}
-    return {"type": "BASIC", "body_parts": {"right": copy.deepcopy(part)}}
+    return {
+        "type": "BASIC",
+        "body_parts": {"right": {**part, "input_ref_frame": "world", "gripper": {"type": "GRIP"}}},
+    }
 
 
 def make(task: str, arm: str) -> Any:
