@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maa_bench.cache import Cache, default_cache_dir
+from maa_bench.environment import environment_info
 from maa_bench.errors import MaaBenchError, SuiteError
 from maa_bench.main_job import Execution
 from maa_bench.progress import Progress
@@ -125,6 +126,8 @@ def _again(verdict: Verdict, record: RunRecord, ways: Ways) -> None:
                 return
             verdict.candidates = len(drawn)
             verdict.problems += [f"rolled out again: {line}" for line in lines]
+            if lines:
+                _tell_what_else_differs(verdict, record)
 
 
 def _why_not(record: RunRecord, ways: Ways) -> str:
@@ -148,11 +151,18 @@ def _regenerate(verdict: Verdict, record: RunRecord, ways: Ways) -> None:
     progress = ways.progress or Progress()
     verdict.candidates, verdict.episodes, lines = regenerate(verdict.folder, record, plan, cache, progress, ways.how)
     verdict.problems += [f"made again: {line}" for line in lines]
-    ours, theirs = software(), record.environment.packages
-    other = [name for name, version in ours.items() if theirs.get(name, version) != version]
-    if lines and other:
-        told = ", ".join(f"{name} {theirs[name]} (here {ours[name]})" for name in other)
-        verdict.notes.append(f"was made with other software, which may be why: {told}")
+    if lines:
+        _tell_what_else_differs(verdict, record)
+
+
+def _tell_what_else_differs(verdict: Verdict, record: RunRecord) -> None:
+    """What may give other numbers though nobody did anything wrong: docs/cluster.md."""
+    ours, theirs = environment_info(), record.environment
+    here = {**software(), "the processor": ours.cpu}
+    there = {**theirs.packages, "the processor": theirs.cpu}
+    other = [f"{name} {there[name]} (here {here[name]})" for name in here if there.get(name, here[name]) != here[name]]
+    if other:
+        verdict.notes.append(f"was made with others, which may be why: {', '.join(other)}")
 
 
 def _not_rolled(verdict: Verdict, why: str) -> None:

@@ -18,9 +18,11 @@ from submitted import LAYOUTS, edit, rolled, write
 from maa_bench import agreement
 from maa_bench.cli import main
 from maa_bench.conditions import Conditions
+from maa_bench.environment import environment_info
 from maa_bench.named_protocol import load_protocol
 from maa_bench.record import Seeds
 from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, EPISODES, RECORD, load_episodes, metrics_of_episodes
+from maa_bench.software import software
 from maa_bench.validation.contents import record_folders
 from maa_bench.validation.judge import Ways, judge
 from maa_bench.validation.reroll import draw, own_seed
@@ -182,6 +184,23 @@ def test_episodes_that_did_not_happen_are_found(tmp_path: Path, made: Made) -> N
     (found,) = problems(folder, sample=10**6)
     assert "rolled out again" in found
     assert found.endswith(f"layout {lost['layout']}: first success in step 3, but no success")
+
+
+@pytest.mark.parametrize(("cpu", "told"), [("Abacus", ["the processor Abacus (here "]), (environment_info().cpu, [])])
+def test_another_processor_is_named_where_rollouts_differ(
+    tmp_path: Path, made: Made, cpu: str, told: list[str]
+) -> None:
+    record, table, candidates = made
+    rows = table.to_pylist()
+    next(row for row in rows if not row["success"]).update(success=True, first_success_step=3)
+    forged = table.from_pylist(rows, schema=table.schema)
+    claims = {
+        "metrics": metrics_of_episodes(forged),
+        "environment": record.environment.model_copy(update={"cpu": cpu, "packages": software()}),
+    }
+    folder = write(tmp_path, record.model_copy(update=claims), forged, candidates)
+    notes = [note for note in judge(folder, Ways(sample=10**6)).notes if "may be why" in note]
+    assert [note.partition("which may be why: ")[2][: len(say)] for note, say in zip(notes, told, strict=True)] == told
 
 
 def test_the_first_step_of_success_must_be_the_same(tmp_path: Path, made: Made) -> None:
