@@ -1,4 +1,4 @@
-"""What a retrieving method (`random_seen`, `nearest_checkpoint`) took: the seen task of each candidate, and its success.
+"""What `random_seen` or `nearest_checkpoint` took: the seen task of each candidate, and its success.
 
 python tests/benchmarks/what_was_drawn.py RECORD_FOLDER DATASET
 """
@@ -35,9 +35,8 @@ def main() -> None:
     rows = load_episodes(given.record).to_pandas().query("layout_set == 'test'").merge(candidates, on=key)
     of_task = rows.groupby("task", sort=False)["success"].size()
     for (task, took), part in rows.groupby(["task", "took"], sort=False)["success"]:
-        print(
-            f"{task}: {len(part) / of_task[task]:.2f} of the episodes by a checkpoint of {took}, success {part.mean():.2f}"
-        )
+        share = len(part) / of_task[task]
+        print(f"{task}: {share:.2f} of the episodes by a checkpoint of {took}, success {part.mean():.2f}")
 
 
 if __name__ == "__main__":
