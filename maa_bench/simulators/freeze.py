@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maa_bench.errors import MaaBenchError
 from maa_bench.simulators import simulator_of
 from maa_bench.suite import LAYOUT_SETS, Suite, load_suite
 
@@ -38,8 +39,21 @@ def freeze(suite: Suite, older: Suite | None = None) -> bytes:
     return buffer.getvalue()
 
 
-if __name__ == "__main__":
-    older = load_suite(sys.argv[3]) if len(sys.argv) > 3 else None
-    made = freeze(load_suite(sys.argv[1]), older)
-    Path(sys.argv[2]).write_bytes(made)
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0, or 2 after one line that says what cannot be done."""
+    if len(arguments) not in (2, 3):
+        print("usage: python -m maa_bench.simulators.freeze SUITE OUT.npz [OLDER_SUITE]", file=sys.stderr)
+        return 2
+    suite, out, *older = arguments
+    try:
+        made = freeze(load_suite(suite), load_suite(older[0]) if older else None)
+        Path(out).write_bytes(made)
+    except (MaaBenchError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f'sha256 = "{hashlib.sha256(made).hexdigest()}"')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

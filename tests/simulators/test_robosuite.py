@@ -347,5 +347,10 @@ def test_a_machine_of_other_arithmetic_gets_stock_and_is_told(monkeypatch: pytes
     assert check.detail == f"compiled loop for 0 of 18 tasks; stock loop for {', '.join(SUITE.tasks)}"
 
 
+def test_a_wrong_arm_is_named_where_its_speed_is_asked_for() -> None:
+    with pytest.raises(SuiteError, match=r"no arm 'Sawyr' here"):
+        ours.has_fast_path(Task("lift", "Lift", {"arm": "Sawyr"}))
+
+
 def test_the_versions_that_decide_are_told() -> None:
     assert simulator_of(SUITE).versions() == {"mujoco": "3.3.0", "robosuite": "1.5.2"}

@@ -148,6 +148,25 @@ def test_the_toys_layouts_are_made_again_with_the_same_bytes() -> None:
     assert freeze(suite) == suite.layout_path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "usage: python -m maa_bench.simulators.freeze SUITE"),
+        (["toy-v9", "out.npz"], "error: unknown suite 'toy-v9'"),
+        (["toy-v1", "nowhere/out.npz"], "No such file or directory: 'nowhere/out.npz'"),
+    ],
+)
+def test_layouts_that_cannot_be_frozen_are_one_line(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from maa_bench.simulators.freeze import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
 def test_a_suite_is_loaded_by_path(tiny_suite: Path) -> None:
     suite = load_suite(str(tiny_suite))
     assert (suite.name, suite.source) == ("tiny", str(tiny_suite))

@@ -20,7 +20,12 @@ def open_task(task: Task) -> StockTask:
 
 
 def has_fast_path(task: Task) -> bool:
-    """Whether control steps are compiled on this machine, with stock's very bytes: for all tasks or for none."""
+    """Whether control steps are compiled on this machine, with stock's very bytes: for all tasks or for none.
+
+    Raises:
+        SuiteError: no task of this simulator's.
+    """
+    arm_of(task)
     return same_arithmetic()
 
 
