@@ -21,15 +21,19 @@ _BLOCK = re.compile(
 
 
 def with_tables(page: str, results_dir: Path) -> str:
-    """The page with its blocks filled from records; each ends with `<!-- end -->`.
+    """The page with its blocks filled from records: see `table_filler`."""
+    return table_filler(results_dir)(page)
+
+
+def table_filler(results_dir: Path) -> Callable[[str], str]:
+    """What fills the blocks of pages from records, which it reads once; each block ends with `<!-- end -->`.
 
     `<!-- table: SUITE SPLIT -->` or `<!-- table: SUITE SPLIT PROTOCOL -->` gets the base's tables of that suite, split
     and protocol (by default the standard one, else the one with the most training seeds).
     `<!-- curve: SUITE SPLIT PROTOCOL SETTING -->` gets the table along that axis.
     `<!-- measured: METHOD ... -->` gets a row a method for each suite and split, of the protocol that a `table` takes.
 
-    Raises:
-        RecordError: no records for a block, or a block of too few or too many words.
+    What it gives raises RecordError where a block has no records, or too few or too many words.
     """
     records = read_results(results_dir)
     evidence = Evidence(results_dir)
@@ -67,10 +71,11 @@ def with_tables(page: str, results_dir: Path) -> str:
             raise RecordError(f"block <!-- {block['kind']}: {block['what']} -->: {error}") from None
         return f"{block[1]}\n{text}\n{block[4]}"
 
-    return _BLOCK.sub(fill, page)
+    return lambda page: _BLOCK.sub(fill, page)
 
 
 if __name__ == "__main__":
     results, *pages = map(Path, sys.argv[1:])
+    filled = table_filler(results)
     for path in pages:
-        path.write_text(with_tables(path.read_text(encoding="utf-8"), results), encoding="utf-8")
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
