@@ -26,7 +26,7 @@ def environment_info(device: str = "cpu", threads: int | None = None) -> Environ
         python=platform.python_version(),
         packages=software(RECORDED),
         platform=platform.platform(),
-        cpu=_cpu_model(),
+        cpu=cpu_name(_cpuinfo()),
         cores=cores,
         gpu=gpu,
         threads=threads or (torch.get_num_threads() if torch is not None else cores),
@@ -35,13 +35,26 @@ def environment_info(device: str = "cpu", threads: int | None = None) -> Environ
     )
 
 
-def _cpu_model() -> str:
+def cpu_name(cpuinfo: str) -> str:
+    """The first processor of the text of `/proc/cpuinfo`: its name, and what tells apart those of one name.
+
+    Virtual machines often give no more than "AMD EPYC" as a name, but numpy, BLAS and torch choose their code by
+    family, model and instructions, which a host may hide: two generations of one name give other last bits.
+    """
+    first = cpuinfo.partition("\n\n")[0]
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    name = fields.get("model name") or platform.processor() or platform.machine() or "unknown"
+    details = [f"{word} {fields[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in fields]
+    if "avx512f" in fields.get("flags", "").split():
+        details.append("AVX-512")
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def _cpuinfo() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine() or "unknown"
+        return ""
 
 
 def _git_info(package: Path) -> GitInfo | None:

@@ -1,0 +1,42 @@
+"""The name of a processor, which has to tell apart those whose last bits differ."""
+
+from __future__ import annotations
+
+import pytest
+
+from maa_bench.environment import cpu_name
+
+EPYC = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: {family}
+model\t\t: {model}
+model name\t: AMD EPYC
+flags\t\t: fpu sse2 avx avx2 {more}
+
+processor\t: 1
+cpu family\t: 1
+model\t\t: 1
+model name\t: another core
+flags\t\t: fpu
+"""
+"""What /proc/cpuinfo holds on virtual machines, whose host hides all of the name but this."""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        (EPYC.format(family=26, model=2, more="avx512f"), "AMD EPYC (family 26, model 2, AVX-512)"),
+        (EPYC.format(family=25, model=1, more="bmi2"), "AMD EPYC (family 25, model 1)"),
+        (EPYC.format(family=26, model=2, more="bmi2"), "AMD EPYC (family 26, model 2)"),
+        ("processor\t: 0\nmodel name\t: Virt\n", "Virt"),
+    ],
+)
+def test_a_processor_is_named_by_what_decides_its_bits(cpuinfo: str, name: str) -> None:
+    assert cpu_name(cpuinfo) == name
+
+
+@pytest.mark.parametrize("cpuinfo", ["", "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n"])
+def test_a_processor_without_a_name_is_named_by_its_kind(cpuinfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert cpu_name(cpuinfo) == "aarch64"
