@@ -35,16 +35,21 @@ def environment_info(device: str = "cpu", threads: int | None = None) -> Environ
     )
 
 
+CPUINFO = Path("/proc/cpuinfo")
+DETAILS = {"cpu family": "family", "model": "model", "CPU implementer": "implementer", "CPU part": "part"}
+"""Fields of `/proc/cpuinfo` that tell generations apart, those of x86 and those of ARM, and our words for them."""
+
+
 def cpu_name(cpuinfo: str) -> str:
     """The first processor of the text of `/proc/cpuinfo`: its name, and what tells apart those of one name.
 
     Virtual machines often give no more than "AMD EPYC" as a name, but numpy, BLAS and torch choose their code by
-    family, model and instructions, which a host may hide: two generations of one name give other last bits.
+    generation, and by AVX-512, which a host may hide: two of one name give other last bits.
     """
     first = cpuinfo.partition("\n\n")[0]
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
     name = fields.get("model name") or platform.processor() or platform.machine() or "unknown"
-    details = [f"{word} {fields[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in fields]
+    details = [f"{word} {fields[key]}" for key, word in DETAILS.items() if key in fields]
     if "avx512f" in fields.get("flags", "").split():
         details.append("AVX-512")
     return f"{name} ({', '.join(details)})" if details else name
@@ -52,7 +57,7 @@ def cpu_name(cpuinfo: str) -> str:
 
 def _cpuinfo() -> str:
     try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return CPUINFO.read_text(encoding="utf-8")
     except OSError:
         return ""
 

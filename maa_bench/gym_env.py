@@ -88,7 +88,13 @@ class TaskEnv(gym.Env[Float64, Action]):
         return self._obs.copy(), self._info(success=False)
 
     def step(self, action: Action) -> tuple[Float64, float, bool, bool, dict[str, Any]]:
-        """One control step; the reward is the simulator's own."""
+        """One control step; the reward is the simulator's own.
+
+        Raises:
+            OptionError: an action of another shape than the action space's.
+        """
+        if np.shape(action) != self.action_space.shape:
+            raise OptionError(f"an action has shape {self.action_space.shape}, not {np.shape(action)}")
         self._steps += 1
         try:
             if not np.isfinite(action).all():

@@ -20,7 +20,7 @@ from maa_bench.named_protocol import OWN_TO_A_RUN, SETTINGS, load_protocol
 from maa_bench.plan import Cell, Plan, make_plans
 from maa_bench.progress import Progress
 from maa_bench.protocol import Protocol
-from maa_bench.simulators import check_installed
+from maa_bench.simulators import check_tasks
 from maa_bench.suite import DEFAULT_SUITE
 from maa_bench.work import Campaign, ensure_dataset, opened_dataset
 
@@ -114,7 +114,7 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     todo = [cell for cell in plan.cells if is_due(results.get(cell.key), how.overwrite)]
     kept = set(results) - {cell.key for cell in todo}
     if todo:
-        check_installed(plan.suite)  # before methods are fitted for hours
+        check_tasks(plan.suite, {cell.task: None for cell in todo})  # before methods are fitted for hours
         with open_executor(how, cache) as executor:
             dataset = opened_dataset(plan, cache, progress, executor)
             afresh = how.overwrite == "always"

@@ -172,7 +172,7 @@ class Environment(Part):
     python: Text = Field(description="Python version.")
     packages: Versions = Field(description="Versions of the packages that can change a number.")
     platform: Text = Field(description="Operating system, kernel and architecture.")
-    cpu: Text = Field(description="CPU: its name, and family, model and AVX-512 where the system tells.")
+    cpu: Text = Field(description="CPU: its name, and family, model and AVX-512 if known.")
     cores: Positive = Field(description="CPU cores that the process may use.")
     gpu: Text | None = Field(description="GPU model, or null where none was used.")
     threads: Positive = Field(description="Threads a process uses for linear algebra.")

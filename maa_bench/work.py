@@ -33,7 +33,7 @@ from maa_bench.novelty import path_spread, spread
 from maa_bench.plan import Cell, Plan
 from maa_bench.policy import Float32
 from maa_bench.progress import JobStages, Progress
-from maa_bench.simulators import check_installed
+from maa_bench.simulators import check_tasks
 
 
 def ensure_dataset(
@@ -53,7 +53,7 @@ def ensure_dataset(
     """
     folder = cache.dataset_folder(plan.id)
     if not is_complete(plan, folder, thorough):
-        check_installed(plan.suite)
+        check_tasks(plan.suite, plan.tasks)
         if folder.exists():
             progress.note(f"dataset {plan.id} in {cache.folder} is not whole: going on with it")
         else:

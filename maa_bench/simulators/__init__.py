@@ -177,10 +177,22 @@ class Simulator(Protocol):
         """Versions of the packages that decide the physics."""
 
 
+def check_tasks(suite: Suite, tasks: Iterable[str]) -> None:
+    """Refuse what cannot be rolled out, before the work that comes before its first episode.
+
+    It takes the second in which a simulator is imported; no environment is made.
+
+    Raises:
+        SuiteError: the simulator is missing or of another version, or has no such task.
+    """
+    check_task = getattr(simulator_of(suite), "check_task", None)
+    if check_task is not None:
+        for task in tasks:
+            check_task(suite.task(task))
+
+
 def check_installed(suite: Suite) -> None:
     """Refuse a suite whose simulator is missing or of another version, as far as can be seen without importing it.
-
-    It takes a millisecond: for before the work that comes before the first episode.
 
     Raises:
         SuiteError: one line that says what to install.

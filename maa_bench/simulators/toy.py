@@ -137,6 +137,11 @@ class _Expert:
         return np.clip(GAIN * (self._goal - obs[:2]), -1.0, 1.0)
 
 
+def check_task(task: Task) -> None:
+    """Refuse a task without a goal. Raises SuiteError."""
+    PointMass(task)
+
+
 def open_task(task: Task) -> PointMass:
     """A fresh point mass with the task's goal."""
     return PointMass(task)

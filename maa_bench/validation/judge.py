@@ -158,8 +158,11 @@ def _regenerate(verdict: Verdict, record: RunRecord, ways: Ways) -> None:
 def _tell_what_else_differs(verdict: Verdict, record: RunRecord) -> None:
     """What may give other numbers though nobody did anything wrong: docs/cluster.md."""
     ours, theirs = environment_info(), record.environment
-    here = {**software(), "the processor": ours.cpu}
-    there = {**theirs.packages, "the processor": theirs.cpu}
+    processor = "the processor"
+    here = {**software(), processor: ours.cpu}
+    there = {**theirs.packages, processor: theirs.cpu}
+    if "(" not in theirs.cpu and ours.cpu.partition(" (")[0] == theirs.cpu:
+        there[processor] = here[processor]  # of before names had details: as far as it goes, the same
     other = [f"{name} {there[name]} (here {here[name]})" for name in here if there.get(name, here[name]) != here[name]]
     if other:
         verdict.notes.append(f"was made with others, which may be why: {', '.join(other)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scipy.stats import ks_2samp
 
 from maa_bench import doctor, gl
 from maa_bench.errors import SuiteError
-from maa_bench.simulators import simulator_of
+from maa_bench.simulators import check_tasks, simulator_of
 from maa_bench.simulators.freeze import freeze
 from maa_bench.suite import LAYOUT_SETS, Task, load_suite
 
@@ -278,6 +279,27 @@ def test_a_layout_of_another_task_of_the_same_length_is_refused(task: str, other
         stock(task).reset(SUITE.layouts(other, "test")[0])
 
 
+@pytest.mark.parametrize("height", [-3.0, 0.6, 1.1, 5.0])
+def test_an_object_that_no_sampler_puts_so_high_is_refused(height: float) -> None:
+    """From the middle of the table up: Lift would have succeeded before its first step."""
+    layout = SUITE.layouts("lift-panda", "test")[0].copy()
+    layout[-5] = height
+    with pytest.raises(SuiteError, match="an object lies outside the region of Lift's"):
+        stock("lift-panda").reset(layout)
+
+
+@pytest.mark.parametrize("options", [{"arm": "Sawyr"}, {}])
+def test_a_wrong_arm_is_told_before_any_work(options: dict[str, str]) -> None:
+    tasks = {**SUITE.tasks, "lift-sawyer": replace(SUITE.task("lift-sawyer"), options=options)}
+    with pytest.raises(SuiteError, match="task 'lift-sawyer': "):
+        check_tasks(replace(SUITE, tasks=tasks), ["lift-panda", "lift-sawyer"])
+
+
+def test_a_layout_of_another_shape_is_refused_by_its_shape() -> None:
+    with pytest.raises(SuiteError, match="has 14 numbers, not 2 x 7: it"):
+        stock("lift-panda").reset(SUITE.layouts("lift-panda", "test")[0].reshape(2, 7))
+
+
 def test_a_layout_whose_quaternion_is_none_is_refused() -> None:
     layout = SUITE.layouts("lift-panda", "test")[0].copy()
     layout[-4:] = 0
@@ -285,7 +307,16 @@ def test_a_layout_whose_quaternion_is_none_is_refused() -> None:
         stock("lift-panda").reset(layout)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), ('{"type": ', "no JSON: ")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ('{"type": ', "no JSON: "),
+        ("[]", "not OSC_POSE with all of its settings"),
+        ("{}", "not OSC_POSE with all of its settings"),
+        ('{"type": "OSC_POSE"}', "not OSC_POSE with all of its settings"),
+    ],
+)
 def test_a_controller_config_that_cannot_be_read_is_named(
     content: str | None,
     reason: str,
@@ -315,7 +346,7 @@ def test_the_controller_is_robosuites_but_for_its_frame() -> None:
 SILENT = """
 import os
 import numpy as np
-from maa_bench.simulators import simulator_of
+from maa_bench.simulators import check_tasks, simulator_of
 from maa_bench.simulators.freeze import freeze
 from maa_bench.suite import load_suite
 suite = load_suite("robosuite-v1")

@@ -53,6 +53,13 @@ def test_the_expert_succeeds(task: str) -> None:
         assert 0 < first < 120
 
 
+@pytest.mark.parametrize("task", ["lift-jaco", "stack-ur5e", "door-iiwa", "lift-kinova3"])
+def test_the_expert_succeeds_on_the_further_arms(task: str) -> None:
+    simulator = opened(task)
+    first, _ = step_until_success(simulator, simulator.expert(), SUITE.layouts(task, "test")[0], SUITE.horizon)
+    assert 0 < first < 120
+
+
 @pytest.mark.parametrize("task", SEEN)
 def test_an_expert_that_is_knocked_off_its_way_finds_back(task: str) -> None:
     simulator = opened(task)

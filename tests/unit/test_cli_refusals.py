@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import CONTROLS, Cli, Ended, one_line
@@ -52,6 +54,24 @@ from command_line import CONTROLS, Cli, Ended, one_line
 def test_bad_arguments(cli: Cli, tmp_path: Path, args: list[str], parts: list[str]) -> None:
     one_line(cli(*args, *(["--cache-dir", tmp_path / "c"] if args[0] == "run" else [])), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["run", "--method", "expert", "--episodes", "1", "--select-episodes", "1", "--shots", "2"], ["data", "build"]],
+    ids=["run", "data build"],
+)
+def test_a_task_that_the_simulator_has_not_is_told_before_any_work(
+    cli: Cli, edit_suite: Callable[..., Path], tmp_path: Path, verb: list[str]
+) -> None:
+    """The last one: its checkpoints would be made after all others'."""
+
+    def misspelt(data: dict[str, Any]) -> None:
+        data["tasks"][data["splits"]["unseen"]["test"][-1]]["env"] = "point-mas"
+
+    ended = cli(*verb, "--suite", edit_suite(misspelt), "--cache-dir", tmp_path / "cache")
+    one_line(ended, "needs env = 'point-mass'")
+    assert not any((tmp_path / "cache").glob("datasets/*"))
 
 
 def test_too_many_shots(cli: Cli, tiny: list[str], tiny_cache: Path) -> None:

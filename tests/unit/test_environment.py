@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from maa_bench.environment import cpu_name
+from maa_bench.environment import cpu_name, environment_info
 
 EPYC = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -35,8 +37,25 @@ def test_a_processor_is_named_by_what_decides_its_bits(cpuinfo: str, name: str) 
     assert cpu_name(cpuinfo) == name
 
 
-@pytest.mark.parametrize("cpuinfo", ["", "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n"])
-def test_a_processor_without_a_name_is_named_by_its_kind(cpuinfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("", "aarch64"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n", "aarch64 (implementer 0x41, part 0xd40)"),
+    ],
+)
+def test_a_processor_without_a_name_is_named_by_its_kind(
+    cpuinfo: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert cpu_name(cpuinfo) == "aarch64"
+    assert cpu_name(cpuinfo) == name
+
+
+def test_a_record_has_that_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr("maa_bench.environment.CPUINFO", file)
+    monkeypatch.setattr("platform.processor", lambda: "known without")
+    assert environment_info().cpu == "known without", "no such file on other systems"
+    file.write_text(EPYC.format(family=25, model=1, more=""))
+    assert environment_info().cpu == "AMD EPYC (family 25, model 1)"

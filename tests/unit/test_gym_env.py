@@ -58,6 +58,17 @@ def drawn(env: gym.Env[Any, Any], seed: int, episodes: int = 20) -> list[int]:
     return [env.reset(seed=seed if i == 0 else None)[1]["layout"] for i in range(episodes)]
 
 
+def test_an_action_of_another_shape_is_refused_before_anything_moves() -> None:
+    env = gym.make(ID, disable_env_checker=True)
+    before, _ = env.reset(seed=0)
+    for action in (np.zeros(3), np.zeros((1, 2)), 0.0):
+        with pytest.raises(OptionError, match=r"an action has shape \(2,\), not "):
+            env.step(action)  # type: ignore[arg-type]
+    expected = gym.make(ID)
+    assert expected.reset(seed=0)[0].tobytes() == before.tobytes()
+    assert env.step(np.ones(2))[0].tobytes() == expected.step(np.ones(2))[0].tobytes()
+
+
 def test_a_seed_decides_the_layouts_of_all_episodes_after_it() -> None:
     one, other = gym.make(ID), gym.make(ID)
     assert drawn(one, 7) == drawn(one, 7) == drawn(other, 7) != drawn(one, 8)

@@ -18,7 +18,6 @@ from submitted import LAYOUTS, edit, rolled, write
 from maa_bench import agreement
 from maa_bench.cli import main
 from maa_bench.conditions import Conditions
-from maa_bench.environment import environment_info
 from maa_bench.named_protocol import load_protocol
 from maa_bench.record import Seeds
 from maa_bench.results import CANDIDATE_ROWS, CANDIDATES, EPISODES, RECORD, load_episodes, metrics_of_episodes
@@ -186,10 +185,20 @@ def test_episodes_that_did_not_happen_are_found(tmp_path: Path, made: Made) -> N
     assert found.endswith(f"layout {lost['layout']}: first success in step 3, but no success")
 
 
-@pytest.mark.parametrize(("cpu", "told"), [("Abacus", ["the processor Abacus (here "]), (environment_info().cpu, [])])
+@pytest.mark.parametrize(
+    ("cpu", "told"),
+    [
+        ("Abacus", ["the processor Abacus (here Loom (family 1, model 2))"]),
+        ("Loom (family 1, model 1)", ["the processor Loom (family 1, model 1) (here Loom (family 1, model 2))"]),
+        ("Loom (family 1, model 2)", []),
+        ("Loom", []),
+    ],
+)
 def test_another_processor_is_named_where_rollouts_differ(
-    tmp_path: Path, made: Made, cpu: str, told: list[str]
+    tmp_path: Path, made: Made, cpu: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loom = "cpu family: 1\nmodel: 2\nmodel name: Loom\n"
+    monkeypatch.setattr("maa_bench.environment._cpuinfo", lambda: loom)
     record, table, candidates = made
     rows = table.to_pylist()
     next(row for row in rows if not row["success"]).update(success=True, first_success_step=3)

@@ -10,6 +10,7 @@ import numpy as np
 from maa_bench.simulators import Float64
 from maa_bench.simulators.metaworld.fast import FastTask, same_arithmetic
 from maa_bench.simulators.metaworld.stock import StockTask
+from maa_bench.simulators.metaworld.stock import check_task as check_task
 from maa_bench.simulators.metaworld.tasks import FAST_TASKS
 from maa_bench.suite import Task
 

@@ -30,6 +30,18 @@ QUATERNION_BOUND = 1.0 + 1e-9
 """MuJoCo leaves a quaternion as it is while its length is 1 but for rounding, so an entry may pass 1 by as much."""
 
 
+def check_task(task: Task) -> None:
+    """Refuse a task that Meta-World has not, without making an environment.
+
+    Raises:
+        SuiteError: the line gives the nearest right names.
+    """
+    if task.env not in ALL_V3_ENVIRONMENTS:
+        raise SuiteError(
+            f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
+        )
+
+
 class StockTask(MujocoTask):
     """One Meta-World environment; observations (39,) float64 with the goal visible, actions (4,) in [-1, 1].
 
@@ -39,10 +51,7 @@ class StockTask(MujocoTask):
     action_dim = 4
 
     def __init__(self, task: Task) -> None:
-        if task.env not in ALL_V3_ENVIRONMENTS:
-            raise SuiteError(
-                f"task {task.name!r}: Meta-World has no {task.env!r}.{did_you_mean(task.env, ALL_V3_ENVIRONMENTS)}"
-            )
+        check_task(task)
         silence()
         self._env_id = task.env
         self.env: Any = ALL_V3_ENVIRONMENTS[task.env]()

@@ -14,6 +14,15 @@ from maa_bench.simulators.robosuite.upstream import CONTROL_HZ as CONTROL_HZ
 from maa_bench.suite import LAYOUT_SETS, Task
 
 
+def check_task(task: Task) -> None:
+    """Refuse a task or an arm that is not there, without making an environment.
+
+    Raises:
+        SuiteError: the line gives the nearest right names.
+    """
+    arm_of(task)
+
+
 def open_task(task: Task) -> StockTask:
     """The task's environment, made once and reset many times; by the fast path where there is one."""
     return FastTask(task) if has_fast_path(task) else StockTask(task)

@@ -91,8 +91,9 @@ class StockTask(MujocoTask):
         self.env: Any = make(task.env, self.arm)
         self.sampler = self.env.placement_initializer
         region = np.array([self.sampler.x_range, self.sampler.y_range])
-        self._middle = np.array(self.sampler.reference_pos[:2]) + region.mean(axis=1)
-        self._reach = (region[:, 1] - region[:, 0]) / 2
+        across, objects = np.append(region.mean(axis=1), self.sampler.z_offset), self.sampler.mujoco_objects
+        self._middle = self.sampler.reference_pos + across - [[0.0, 0.0, o.bottom_offset[2]] for o in objects]
+        self._reach = np.append((region[:, 1] - region[:, 0]) / 2, 0.0)
         self._placement = Placement(self.sampler.mujoco_objects)
         self.env.placement_initializer = self._placement
         self._robot = self.env.robots[0]
@@ -148,7 +149,7 @@ class StockTask(MujocoTask):
         if layout.shape != (self.layout_dim,):
             raise SuiteError(
                 f"task {self.task.name!r}: a layout of {self.task.env} on {self.arm} has {self.layout_dim} numbers, "
-                f"not {layout.size}: it belongs to another task or arm; {DRAW}"
+                f"not {' x '.join(map(str, layout.shape)) or 1}: it belongs to another task or arm; {DRAW}"
             )
         if not (np.abs(layout[:n] - self.start) <= MAX_JOINT_NOISE).all():
             raise SuiteError(
@@ -158,7 +159,7 @@ class StockTask(MujocoTask):
         poses = layout[n:].reshape(-1, POSE)
         if not np.allclose(np.linalg.norm(poses[:, 3:], axis=1), 1.0, atol=1e-6):
             raise SuiteError(f"task {self.task.name!r}: a layout's quaternion is not of length 1; {DRAW}")
-        if not (np.abs(poses[:, :2] - self._middle) <= self._reach + MAX_STRAY).all():
+        if not (np.abs(poses[:, :3] - self._middle) <= self._reach + MAX_STRAY).all():
             raise SuiteError(
                 f"task {self.task.name!r}: an object lies outside the region of {self.task.env}'s: the layout "
                 f"belongs to another task; {DRAW}"

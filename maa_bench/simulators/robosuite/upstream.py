@@ -62,6 +62,14 @@ def _imported() -> Any:
 ROBOSUITE = _imported()
 
 
+CONTROLLER_SETTINGS = {
+    *("input_max", "input_min", "output_max", "output_min", "kp", "damping_ratio", "impedance_mode", "kp_limits"),
+    *("damping_ratio_limits", "position_limits", "orientation_limits", "uncouple_pos_ori", "input_type"),
+    *("input_ref_frame", "interpolation", "ramp_ratio"),
+}
+"""What robosuite 1.5.2's file of OSC_POSE holds. Without some it ends in a KeyError, without others in defaults."""
+
+
 def controller() -> dict[str, Any]:
     """robosuite's own OSC_POSE and its gains, for one arm; actions are displacements in the world frame.
 
@@ -75,8 +83,14 @@ def controller() -> dict[str, Any]:
     path = Path(ROBOSUITE.controllers.__file__).parent / "config" / "default" / "parts" / "osc_pose.json"
     try:
         part = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(part, dict) or part.get("type") != "OSC_POSE" or not part.keys() >= CONTROLLER_SETTINGS:
+            raise ValueError("not OSC_POSE with all of its settings")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"no JSON: {error}"
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = error.strerror or reason
+        elif isinstance(error, json.JSONDecodeError):
+            reason = f"no JSON: {error}"
         raise SuiteError(
             f"robosuite's controller config {path} cannot be read ({reason}): pip install --force-reinstall --no-deps "
             f"robosuite=={ROBOSUITE.__version__}"
