@@ -102,6 +102,11 @@ def test_every_method_is_in_the_committed_tables_and_named_in_the_docs(committed
         assert len(records) == len(ours), "two records of one method"
         assert {len(record.seeds.train) for record in records} == {4}
         assert all(not record.failures for record in records)
+    arms = [r for r in everything if (r.suite.name, r.split.name) == ("robosuite-v1", "unseen-arms")]
+    controls = {name for name in ours if load_method(name).card.family == "control"}
+    assert {record.method.name for record in arms} >= {"make_an_agent", "expert", *controls}
+    assert {len(record.seeds.train) for record in arms} == {4}
+    assert all(not record.failures for record in arms)
     guide = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
     assert {name for name in ours if f"| `{name}` |" not in guide} == set()
 
