@@ -38,14 +38,17 @@ every setting and cost in `runs.csv`; what their columns are: `docs/metrics.md`;
 _OLDER = "Older suites, and protocols without a name"
 
 _NOTES = """\
-**Intervals** are 95 % bootstrap intervals over training seeds, candidates and layouts; tasks are fixed. Where
-all outcomes are alike, Wilson's score interval. The aggregate is the unweighted mean over tasks. With one
-training seed the interval is about that one fit: another fit may well lie outside it.
+**Order.** Methods by their mean; below them the controls, then the ceilings.
+
+**Intervals** are of 95 %: Student's, with the spread that resampled training seeds, candidates and layouts show; tasks
+are fixed (`docs/metrics.md`). Where all outcomes are alike, Wilson's score interval. The aggregate is the unweighted
+mean over tasks. With one training seed the interval is about that one fit: another fit may well lie outside it.
 
 **Controls.** `random_seen` draws checkpoints of the training tasks, `nearest_checkpoint` takes the training
 checkpoint whose behaviour is nearest to the prompt, `random_weights` is a freshly initialised policy,
-`bc_on_prompts` clones the prompts from nothing, `expert` is the ceiling. A method that does not beat the first two has
-not been shown to generate anything.
+`mean_checkpoint` averages those near the prompts, `bc_on_prompts` clones the prompts from nothing. Ceilings are the
+scripted `expert` and, where it was run, `single_task`: checkpoints of the test task itself. A method that does not beat
+the first two controls has not been shown to generate anything.
 """
 
 
