@@ -33,22 +33,25 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
-        """Show one stage of `total` units; the stage is told how far it has come."""
+    def stage(self, name: str, total: int, unit: str, found: int = 0) -> Iterator[Stage]:
+        """Show one stage of `total` units; the stage is told how far it has come.
+
+        `found` of them were done before, by a command that was stopped: no part of the rate, nor of the ETA.
+        """
         if self._quiet:
-            yield Stage(name, total)
+            yield Stage(name, total, found)
         elif sys.stderr.isatty():
-            with self._bar_stage(name, total, unit) as stage:
+            with self._bar_stage(name, total, unit, found) as stage:
                 yield stage
         else:
-            stage = _PlainStage(name, total, unit)
+            stage = _PlainStage(name, total, unit, found)
             yield stage
             stage.close()
 
     @contextmanager
-    def _bar_stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+    def _bar_stage(self, name: str, total: int, unit: str, found: int) -> Iterator[Stage]:
         if self._bars is not None:  # a stage within a stage: one bar more, as two displays would overwrite each other
-            yield _BarStage(name, total, unit, self._bars)
+            yield _BarStage(name, total, unit, found, self._bars)
             return
         from rich import progress
         from rich.console import Console
@@ -65,7 +68,7 @@ class Progress:
         )
         try:
             with self._bars:
-                yield _BarStage(name, total, unit, self._bars)
+                yield _BarStage(name, total, unit, found, self._bars)
         finally:
             self._bars = None
 
@@ -106,8 +109,8 @@ class JobStages:
 class Stage:
     """How far one stage has come."""
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total, self.done = name, total, 0
+    def __init__(self, name: str, total: int, found: int) -> None:
+        self.name, self.total, self.done, self._found = name, total, found, found
         self._started = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
@@ -123,14 +126,14 @@ class Stage:
         """Show nothing."""
 
     def _rate(self) -> float:
-        return self.done / max(time.monotonic() - self._started, 1e-9)
+        return (self.done - self._found) / max(time.monotonic() - self._started, 1e-9)
 
 
 class _BarStage(Stage):
-    def __init__(self, name: str, total: int, unit: str, bars: Any) -> None:
-        super().__init__(name, total)
+    def __init__(self, name: str, total: int, unit: str, found: int, bars: Any) -> None:
+        super().__init__(name, total, found)
         self._unit, self._bars = unit, bars
-        self._task = bars.add_task(name, total=total, rate="")
+        self._task = bars.add_task(name, total=total, completed=found, rate="")
 
     def _show(self) -> None:
         rate = f"{self._rate():.3g} {self._unit}/s"
@@ -138,8 +141,8 @@ class _BarStage(Stage):
 
 
 class _PlainStage(Stage):
-    def __init__(self, name: str, total: int, unit: str) -> None:
-        super().__init__(name, total)
+    def __init__(self, name: str, total: int, unit: str, found: int) -> None:
+        super().__init__(name, total, found)
         self._unit, self._last = unit, time.monotonic()
 
     def _show(self) -> None:

@@ -100,8 +100,7 @@ def _record_experts(
     lacking = [task for task in tasks if expert_shard(task) not in entries]
     if not lacking:
         return
-    with progress.stage("experts", len(tasks), "tasks") as stage:
-        stage.advance(len(tasks) - len(lacking))
+    with progress.stage("experts", len(tasks), "tasks", found=len(tasks) - len(lacking)) as stage:
 
         def finished(index: int, result: dict[str, Entry]) -> Iterable[Job]:
             entries.update(result)
@@ -128,8 +127,8 @@ def _train_runs(
     lacking = {checkpoint_shard(run) for group in missing for run in group}
     finished_rows = sum(_verified(entries, run) for run in runs if checkpoint_shard(run) not in lacking)
     running: dict[int, int] = {}
-    with progress.stage("checkpoints", wanted, "checkpoints") as stage, JobStages(progress) as stages:
-        stage.advance(finished_rows)
+    shown = progress.stage("checkpoints", wanted, "checkpoints", found=finished_rows)
+    with shown as stage, JobStages(progress) as stages:
 
         def finished(index: int, result: dict[str, Entry]) -> Iterable[Job]:
             nonlocal finished_rows

@@ -56,6 +56,13 @@ def test_no_rate_yet_is_no_error(clock: Clock, capsys: pytest.CaptureFixture[str
     assert "0/18 tasks, 0 tasks/s, ETA ?" in capsys.readouterr().err
 
 
+def test_what_was_done_before_is_no_part_of_the_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress().stage("checkpoints", 912, "checkpoints", found=400) as stage:
+        clock.now += 10.0
+        stage.advance(12)
+    assert capsys.readouterr().err.splitlines()[0] == ("checkpoints: 412/912 checkpoints, 1.2 checkpoints/s, ETA 417 s")
+
+
 def test_quiet_is_silent(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     quiet = Progress(quiet=True)
     quiet.note("nobody reads this")
