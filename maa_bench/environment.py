@@ -11,6 +11,10 @@ from pathlib import Path
 from maa_bench.record import Environment, GitInfo
 from maa_bench.software import RECORDED, software
 
+CPUINFO = Path("/proc/cpuinfo")
+DETAILS = {"cpu family": "family", "model": "model", "CPU implementer": "implementer", "CPU part": "part"}
+"""Fields of `/proc/cpuinfo` that tell generations apart, those of x86 and those of ARM, and our words for them."""
+
 
 def environment_info(device: str = "cpu", threads: int | None = None) -> Environment:
     """Describe this machine and its software without importing anything heavy.
@@ -33,11 +37,6 @@ def environment_info(device: str = "cpu", threads: int | None = None) -> Environ
         git=_git_info(Path(__file__).resolve().parent),
         mujoco_gl=os.environ.get("MUJOCO_GL"),
     )
-
-
-CPUINFO = Path("/proc/cpuinfo")
-DETAILS = {"cpu family": "family", "model": "model", "CPU implementer": "implementer", "CPU part": "part"}
-"""Fields of `/proc/cpuinfo` that tell generations apart, those of x86 and those of ARM, and our words for them."""
 
 
 def cpu_name(cpuinfo: str) -> str:

@@ -114,7 +114,7 @@ def execute(plan: Plan, cache: Cache, progress: Progress, how: Execution) -> tup
     todo = [cell for cell in plan.cells if is_due(results.get(cell.key), how.overwrite)]
     kept = set(results) - {cell.key for cell in todo}
     if todo:
-        check_tasks(plan.suite, {cell.task: None for cell in todo})  # before methods are fitted for hours
+        check_tasks(plan.suite, plan.tasks)  # before methods are fitted for hours
         with open_executor(how, cache) as executor:
             dataset = opened_dataset(plan, cache, progress, executor)
             afresh = how.overwrite == "always"

@@ -138,7 +138,11 @@ class _Expert:
 
 
 def check_task(task: Task) -> None:
-    """Refuse a task without a goal. Raises SuiteError."""
+    """Refuse a task without a goal.
+
+    Raises:
+        SuiteError: the line says what a task needs.
+    """
     PointMass(task)
 
 

@@ -161,8 +161,8 @@ def _tell_what_else_differs(verdict: Verdict, record: RunRecord) -> None:
     processor = "the processor"
     here = {**software(), processor: ours.cpu}
     there = {**theirs.packages, processor: theirs.cpu}
-    if "(" not in theirs.cpu and ours.cpu.partition(" (")[0] == theirs.cpu:
-        there[processor] = here[processor]  # of before names had details: as far as it goes, the same
+    if ours.cpu.startswith(f"{theirs.cpu} ("):  # of before names had details: as far as it goes, the same
+        there[processor] = here[processor]
     other = [f"{name} {there[name]} (here {here[name]})" for name in here if there.get(name, here[name]) != here[name]]
     if other:
         verdict.notes.append(f"was made with others, which may be why: {', '.join(other)}")

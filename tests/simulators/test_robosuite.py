@@ -346,7 +346,7 @@ def test_the_controller_is_robosuites_but_for_its_frame() -> None:
 SILENT = """
 import os
 import numpy as np
-from maa_bench.simulators import check_tasks, simulator_of
+from maa_bench.simulators import simulator_of
 from maa_bench.simulators.freeze import freeze
 from maa_bench.suite import load_suite
 suite = load_suite("robosuite-v1")

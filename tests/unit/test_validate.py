@@ -188,16 +188,17 @@ def test_episodes_that_did_not_happen_are_found(tmp_path: Path, made: Made) -> N
 @pytest.mark.parametrize(
     ("cpu", "told"),
     [
-        ("Abacus", ["the processor Abacus (here Loom (family 1, model 2))"]),
-        ("Loom (family 1, model 1)", ["the processor Loom (family 1, model 1) (here Loom (family 1, model 2))"]),
-        ("Loom (family 1, model 2)", []),
-        ("Loom", []),
+        ("Abacus", ["the processor Abacus (here Loom(R) X (family 1, model 2))"]),
+        ("Loom(R) X (family 1, model 1)", ["the processor Loom(R) X (family 1, model 1) (here "]),
+        ("Loom(R) X (family 1, model 2)", []),
+        ("Loom(R) X", []),
+        ("Loom(R)", ["the processor Loom(R) (here "]),
     ],
 )
 def test_another_processor_is_named_where_rollouts_differ(
     tmp_path: Path, made: Made, cpu: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loom = "cpu family: 1\nmodel: 2\nmodel name: Loom\n"
+    loom = "cpu family: 1\nmodel: 2\nmodel name: Loom(R) X\n"
     monkeypatch.setattr("maa_bench.environment._cpuinfo", lambda: loom)
     record, table, candidates = made
     rows = table.to_pylist()
