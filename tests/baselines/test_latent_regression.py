@@ -44,7 +44,7 @@ def ridge(latent: torch.Tensor, condition: torch.Tensor, penalty: float) -> tupl
     return weight, y.mean(axis=0) - x.mean(axis=0) @ weight
 
 
-def check(fitted: Regression, weight: np.ndarray, bias: np.ndarray, tolerance: float) -> None:
+def assert_fits(fitted: Regression, weight: np.ndarray, bias: np.ndarray, tolerance: float) -> None:
     given = torch.randn(40, GIVEN, generator=chance(2))
     made = fitted.sample(given, torch.zeros(40, GIVEN))
     np.testing.assert_allclose(made.flatten(1), given.double().numpy() @ weight + bias, atol=tolerance)
@@ -52,7 +52,7 @@ def check(fitted: Regression, weight: np.ndarray, bias: np.ndarray, tolerance: f
 
 def test_without_hidden_layers_it_is_least_squares() -> None:
     latent, condition = pairs()
-    check(trained(linear(), latent, condition, 600, 0.1), *ridge(latent, condition, 0.0), tolerance=2e-3)
+    assert_fits(trained(linear(), latent, condition, 600, 0.1), *ridge(latent, condition, 0.0), tolerance=2e-3)
 
 
 def test_noise_on_the_condition_is_a_ridge_penalty() -> None:
@@ -66,7 +66,7 @@ def test_noise_on_the_condition_is_a_ridge_penalty() -> None:
         linear(), latent.repeat(repeated, 1, 1), condition.repeat(repeated, 1), 600, 0.05, generator.disturbed
     )
     weight, bias = ridge(latent, condition, penalty=ROWS * 0.8**2)
-    check(fitted, weight, bias, tolerance=0.15)
+    assert_fits(fitted, weight, bias, tolerance=0.15)
     plain, _ = ridge(latent, condition, penalty=0.0)
     assert np.abs(weight - plain).max() > 0.5  # the tolerance tells them apart
 

@@ -50,7 +50,7 @@ UNET_NAMES = {
 }
 
 
-def near(ours: Any, theirs: Any, absolute: float = 1e-5, relative: float = 1e-5) -> None:
+def assert_near(ours: Any, theirs: Any, absolute: float = 1e-5, relative: float = 1e-5) -> None:
     """Assert equality within the tolerance that the golden README gives for most values."""
     np.testing.assert_allclose(
         ours.detach().numpy() if isinstance(ours, torch.Tensor) else ours, theirs, relative, absolute
@@ -116,35 +116,35 @@ def inputs_of_autoencoder() -> Any:
     return torch.tensor(np.stack(rows))
 
 
-def check_decoded(decoded: Any, expected: dict[str, Any], prefix: str) -> None:
-    near(decoded[:, :200], expected[f"{prefix}_first200"])
-    near(decoded[:, 5020:5220], expected[f"{prefix}_5020_5220"])
-    near(decoded[:, -200:], expected[f"{prefix}_last200"])
-    near(np.linalg.norm(decoded.numpy().astype(np.float64), axis=1), expected[f"{prefix}_l2"])
+def assert_decoded(decoded: Any, expected: dict[str, Any], prefix: str) -> None:
+    assert_near(decoded[:, :200], expected[f"{prefix}_first200"])
+    assert_near(decoded[:, 5020:5220], expected[f"{prefix}_5020_5220"])
+    assert_near(decoded[:, -200:], expected[f"{prefix}_last200"])
+    assert_near(np.linalg.norm(decoded.numpy().astype(np.float64), axis=1), expected[f"{prefix}_l2"])
 
 
 def test_autoencoder_encodes_and_decodes() -> None:
     expected = golden.arrays("autoencoder")
     latent = autoencoder().encode(inputs_of_autoencoder())
-    near(latent, expected["encode"])
-    check_decoded(autoencoder().decode(latent), expected, "decode")
+    assert_near(latent, expected["encode"])
+    assert_decoded(autoencoder().decode(latent), expected, "decode")
 
 
 def test_autoencoder_training_pass_clamps_the_latent() -> None:
     rebuilt = autoencoder()(inputs_of_autoencoder(), 0.0, 0.0, None)
-    check_decoded(rebuilt, golden.arrays("autoencoder"), "noisefree_forward")
+    assert_decoded(rebuilt, golden.arrays("autoencoder"), "noisefree_forward")
 
 
 def test_embedding() -> None:
     expected = golden.arrays("behavior_embedding")
     traj, task = torch.tensor(expected["traj"]), torch.tensor(expected["task"])
-    check_embedding(traj, task, expected, "")
+    assert_embedding(traj, task, expected, "")
 
 
 def test_embedding_of_normalised_inputs() -> None:
     expected = golden.arrays("behavior_embedding")
     traj, task = torch.tensor(expected["traj"]), torch.tensor(expected["task"])
-    check_embedding(
+    assert_embedding(
         LimitsNormalizer(1020).fit(traj)(traj),
         LimitsNormalizer(117).fit(task)(task),
         expected,
@@ -152,12 +152,12 @@ def test_embedding_of_normalised_inputs() -> None:
     )
 
 
-def check_embedding(traj: Any, task: Any, expected: dict[str, Any], prefix: str) -> None:
+def assert_embedding(traj: Any, task: Any, expected: dict[str, Any], prefix: str) -> None:
     traj_embedding, task_embedding = embedding()(traj, task)
-    near(traj_embedding, expected[f"{prefix}traj_embedding"])
-    near(task_embedding, expected[f"{prefix}task_embedding"])
-    near(embedding().logits(traj_embedding, task_embedding), expected[f"{prefix}logits"], absolute=1e-4)
-    near(embedding().loss(traj_embedding, task_embedding), expected[f"{prefix}loss"])
+    assert_near(traj_embedding, expected[f"{prefix}traj_embedding"])
+    assert_near(task_embedding, expected[f"{prefix}task_embedding"])
+    assert_near(embedding().logits(traj_embedding, task_embedding), expected[f"{prefix}logits"], absolute=1e-4)
+    assert_near(embedding().loss(traj_embedding, task_embedding), expected[f"{prefix}loss"])
 
 
 @pytest.mark.parametrize("key", ["param", "traj", "task"])
@@ -166,42 +166,42 @@ def test_normalizer(key: str) -> None:
     rows, new = torch.tensor(expected[key]), torch.tensor(expected[f"{key}_new"])
     normalizer = LimitsNormalizer(rows.shape[-1]).fit(rows)
     for name in ("scale", "offset", "min", "max"):
-        near(getattr(normalizer, name), expected[f"{key}_{name}"], 1e-6, 1e-6)
+        assert_near(getattr(normalizer, name), expected[f"{key}_{name}"], 1e-6, 1e-6)
     for name in ("mean", "std"):
-        near(getattr(normalizer, name), expected[f"{key}_{name}"])
-    near(normalizer(rows), expected[f"{key}_normalized"], 1e-6, 1e-6)
-    near(normalizer(new), expected[f"{key}_new_normalized"], 1e-6, 1e-6)
-    near(normalizer.invert(normalizer(new)), expected[f"{key}_new_unnormalized_again"], 1e-6, 1e-6)
+        assert_near(getattr(normalizer, name), expected[f"{key}_{name}"])
+    assert_near(normalizer(rows), expected[f"{key}_normalized"], 1e-6, 1e-6)
+    assert_near(normalizer(new), expected[f"{key}_new_normalized"], 1e-6, 1e-6)
+    assert_near(normalizer.invert(normalizer(new)), expected[f"{key}_new_unnormalized_again"], 1e-6, 1e-6)
 
 
 def test_unet() -> None:
     expected = golden.arrays("unet_ddim")
     sample, condition = torch.tensor(expected["sample"]), torch.tensor(expected["cond"])
     for step, output in zip(expected["timesteps"].tolist(), expected["output"], strict=True):
-        near(narrow_unet()(sample, step, condition), output)
+        assert_near(narrow_unet()(sample, step, condition), output)
     steps = torch.tensor(expected["timestep_vector"])
-    near(narrow_unet()(sample, steps, condition), expected["output_timestep_vector"])
+    assert_near(narrow_unet()(sample, steps, condition), expected["output_timestep_vector"])
 
 
 def test_step_embedding() -> None:
     expected = golden.arrays("unet_ddim")
     encoder = narrow_unet().step_encoder
     steps = torch.tensor(expected["timesteps"])
-    near(encoder.sinusoids(steps), expected["sinusoidal_embedding"])
-    near(encoder(steps), expected["step_embedding"])
+    assert_near(encoder.sinusoids(steps), expected["sinusoidal_embedding"])
+    assert_near(encoder(steps), expected["step_embedding"])
 
 
 def test_sampling_step_by_step() -> None:
     expected = golden.arrays("unet_ddim")
     diffusion = Diffusion(paper().diffusion.train_steps, paper().diffusion.inference_steps)
-    near(diffusion.scheduler.alphas_cumprod, expected["ddim_alphas_cumprod"], 1e-6)
+    assert_near(diffusion.scheduler.alphas_cumprod, expected["ddim_alphas_cumprod"], 1e-6)
     noise, condition = torch.tensor(expected["ddim_initial_noise"]), torch.tensor(expected["ddim_cond"])
     steps = list(diffusion.steps(narrow_unet(), noise, condition))
     assert [step.step for step in steps] == expected["ddim_timesteps"].tolist()
     for i, step in enumerate(steps):
-        near(step.output, expected["ddim_network_output_per_step"][i], absolute=1e-4)
-        near(step.latent, expected["ddim_prev_sample_per_step"][i], absolute=1e-4)
-    near(diffusion.sample(narrow_unet(), noise, condition), expected["ddim_final"], absolute=1e-4)
+        assert_near(step.output, expected["ddim_network_output_per_step"][i], absolute=1e-4)
+        assert_near(step.latent, expected["ddim_prev_sample_per_step"][i], absolute=1e-4)
+    assert_near(diffusion.sample(narrow_unet(), noise, condition), expected["ddim_final"], absolute=1e-4)
 
 
 def end_to_end() -> tuple[PolicyGenerator, dict[str, Any], dict[str, Any]]:
@@ -227,11 +227,11 @@ def test_generator_end_to_end() -> None:
     generator, rows, expected = end_to_end()
     condition = generator.condition(rows["traj"][:4], rows["task"][:4])
     latent = generator.sample_latent(condition, stored_noise(0))
-    near(latent, expected["generated_latent"], absolute=1e-4)
+    assert_near(latent, expected["generated_latent"], absolute=1e-4)
     decoded = generator.autoencoder.decode(latent).detach()
-    near(decoded[:, :200], expected["decoded_first200"])
-    near(decoded[:, -200:], expected["decoded_last200"])
-    near(np.linalg.norm(decoded.numpy().astype(np.float64), axis=1), expected["decoded_l2"])
+    assert_near(decoded[:, :200], expected["decoded_first200"])
+    assert_near(decoded[:, -200:], expected["decoded_last200"])
+    assert_near(np.linalg.norm(decoded.numpy().astype(np.float64), axis=1), expected["decoded_l2"])
 
 
 def test_generator_training_loss() -> None:
@@ -239,8 +239,8 @@ def test_generator_training_loss() -> None:
     condition = generator.condition(rows["traj"][:4], rows["task"][:4])
     latent, noise, steps = rows["param"][:4], stored_noise(1), torch.tensor(expected["loss_timesteps"])
     noisy = generator.diffusion.add_noise(generator.latent_limits(latent), noise, steps)
-    near(noisy[..., :64], expected["noisy_first64"])
-    near(generator.diffusion_loss(latent, condition, noise, steps), expected["loss"])
+    assert_near(noisy[..., :64], expected["noisy_first64"])
+    assert_near(generator.diffusion_loss(latent, condition, noise, steps), expected["loss"])
 
 
 def test_processed_dataset_is_reproduced() -> None:
@@ -250,11 +250,11 @@ def test_processed_dataset_is_reproduced() -> None:
     generator = PolicyGenerator(paper_with_a_narrow_unet(), SPEC.chunks, 1020, 117, seed=0)
     load(generator.autoencoder, golden.weights("autoencoder"), AUTOENCODER_NAMES)
     load(generator.embedding, golden.weights("behavior_embedding"), EMBEDDING_NAMES)
-    near(generator.autoencoder.encode(raw["param"]), processed["param"])
+    assert_near(generator.autoencoder.encode(raw["param"]), processed["param"])
     # The input limits of a fresh generator are the identity, which is the release's raw input (trap 2).
     traj_embedding, task_embedding = generator.embed(raw["traj"], raw["task"])
-    near(traj_embedding, processed["traj"])
-    near(task_embedding, processed["task"])
+    assert_near(traj_embedding, processed["traj"])
+    assert_near(task_embedding, processed["task"])
 
 
 def test_paper_configuration_has_the_published_sizes() -> None:
