@@ -98,3 +98,16 @@ def test_a_terminal_gets_one_display_also_for_stages_within_stages(
     assert "diffusion [1]" in text
     assert "10/10" in text
     assert "a later note" in text
+
+
+def test_a_bar_begins_where_the_stopped_command_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Progress()
+    with shown.stage("checkpoints", 912, "checkpoints", found=400):
+        (bar,) = shown._bars.tasks
+        assert (bar.completed, bar.total) == (400, 912)
+        assert bar.speed is None, "nothing was done yet"
+    assert "400/912" in capsys.readouterr().err
